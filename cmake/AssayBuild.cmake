@@ -1,0 +1,65 @@
+# How the project's own targets are built: language level, warnings, precompiled headers, compiler cache.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+set(CMAKE_SKIP_INSTALL_RULES ON)
+
+set(ASSAY_ARCH "x86-64-v3" CACHE STRING "Value of -march; bits of CPU results are promised for one build")
+option(ASSAY_WERROR "Warnings are errors" ON)
+option(ASSAY_TORCH "Build what links LibTorch" ON)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Hits across checkouts (CI clones into another folder) and with precompiled headers.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      ${CCACHE_PROGRAM})
+endif()
+
+add_library(assay_options INTERFACE)
+target_include_directories(assay_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(assay_options INTERFACE
+  -march=${ASSAY_ARCH}
+  -ffp-contract=off  # The same bits whatever the optimiser fuses.
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual
+  -Wconversion -Wno-sign-conversion -Wnull-dereference
+  -fpch-preprocess
+  $<$<BOOL:${ASSAY_WERROR}>:-Werror>)
+
+# assay_library(NAME SOURCES ... LINK ...): a static library of one folder. With TORCH it shares LibTorch's
+# precompiled header.
+function(assay_library name)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK" ${ARGN})
+  if(ARG_TORCH AND NOT ASSAY_TORCH)
+    return()
+  endif()
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC assay_options ${ARG_LINK})
+  if(ARG_TORCH)
+    target_link_libraries(${name} PUBLIC LibTorch::LibTorch)
+    target_precompile_headers(${name} REUSE_FROM torch_pch)
+  endif()
+endfunction()
+
+# assay_test(FOLDER [TORCH] [LABELS ...] SOURCES ... LINK ...): the test program of one folder, one ctest entry.
+function(assay_test folder)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK;LABELS" ${ARGN})
+  if(ARG_TORCH AND NOT ASSAY_TORCH)
+    return()
+  endif()
+  add_executable(${folder}_test ${ARG_SOURCES})
+  target_link_libraries(${folder}_test PRIVATE assay_options ${ARG_LINK} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${folder}_test PRIVATE
+    ASSAY_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data" ASSAY_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+    ASSAY_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  if(ARG_TORCH)
+    target_link_libraries(${folder}_test PRIVATE LibTorch::LibTorch)
+  endif()
+  add_test(NAME ${folder} COMMAND ${folder}_test)
+  set_tests_properties(${folder} PROPERTIES TIMEOUT 600 LABELS "${ARG_LABELS}")
+endfunction()

@@ -1,0 +1,99 @@
+#include "core/file.h"
+
+#include "core/error.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+
+namespace assay {
+
+void DescriptorTraits::close(Handle descriptor) noexcept { ::close(descriptor); }
+
+void fsync_folder(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder.empty() ? "." : folder;
+  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!descriptor || ::fsync(descriptor.get()) != 0) {
+    throw DataError("{}: cannot be made durable: {}", path.string(), std::strerror(errno));
+  }
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  std::error_code error;
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
+  if (error) {
+    throw DataError("{}: the folder cannot be created: {}", path.string(), error.message());
+  }
+  if (std::filesystem::is_directory(path)) {
+    throw DataError("{}: a folder is in the way of this file; move it", path.string());
+  }
+  std::filesystem::path temporary = path;
+  temporary += fmt::format(".{}.partial", ::getpid());
+  const auto fail = [&](const char* what) {
+    const int code = errno;
+    ::unlink(temporary.c_str());
+    throw DataError("{}: {} failed, {} bytes needed: {}", path.string(), what, bytes.size(),
+                    std::strerror(code));
+  };
+  Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (!file) fail("open");
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t count = ::write(file.get(), bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("write");
+    done += static_cast<std::size_t>(count);
+  }
+  if (::fsync(file.get()) != 0) fail("fsync");
+  if (::close(file.release()) != 0) fail("close");
+  if (::rename(temporary.c_str(), path.c_str()) != 0) fail("rename");
+  fsync_folder(path.parent_path());
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
+  write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  if (file) content << file.rdbuf();
+  if (!file) throw DataError("{}: cannot be read: {}", path.string(), std::strerror(errno));
+  return std::move(content).str();
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status {};
+  if (!file || ::fstat(file.get(), &status) != 0) {
+    throw DataError("{}: cannot be opened: {}", path.string(), std::strerror(errno));
+  }
+  const auto size = static_cast<std::size_t>(status.st_size);
+  if (size == 0) return;
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (address == MAP_FAILED) {
+    throw DataError("{}: cannot be mapped: {}", path.string(), std::strerror(errno));
+  }
+  bytes_ = {static_cast<const std::byte*>(address), size};
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  // munmap takes a mutable pointer to memory that was never written.
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+}  // namespace assay

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "core/unique_handle.h"
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace assay {
+
+struct DescriptorTraits {
+  using Handle = int;
+  static Handle none() noexcept { return -1; }
+  static void close(Handle descriptor) noexcept;
+};
+/// Sole owner of a POSIX file descriptor.
+using Descriptor = UniqueHandle<DescriptorTraits>;
+
+/// Writes `bytes` beside `path`, fsyncs, renames over `path` and fsyncs the folder: a reader sees
+/// the old file or the whole new one, whatever is killed when. Creates missing folders. Throws
+/// DataError with the path and the bytes needed (disk full), and where a folder is in the way.
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+/// The whole content of a file. Throws DataError where it cannot be read.
+[[nodiscard]] std::string read_file(const std::filesystem::path& path);
+
+/// Makes a rename or a new entry in `folder` durable.
+void fsync_folder(const std::filesystem::path& folder);
+
+/// Read-only memory map of a whole file.
+class MappedFile {
+ public:
+  /// Throws DataError where `path` cannot be opened or mapped.
+  explicit MappedFile(const std::filesystem::path& path);
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace assay

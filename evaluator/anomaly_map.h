@@ -1,0 +1,28 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace assay {
+
+/// From patch scores to a smoothed pixel map in one linear operator (`spec/methods-seeds.md` 3.10,
+/// R16): bilinear upsampling (align_corners = false) followed by SciPy's gaussian_filter (reflect,
+/// truncate 4) is W S W^T with W = G_sigma U, [image_size, grid].
+class AnomalyMapOperator {
+ public:
+  /// `sigma` in pixels of `image_size`, 0 = no smoothing. `eval_size` other than image_size: the
+  /// map is resized bilinearly (align_corners = false) after smoothing.
+  AnomalyMapOperator(std::int64_t grid,
+                     std::int64_t image_size,
+                     double sigma,
+                     std::int64_t eval_size);
+
+  /// float32 [B, g, g] -> [B, eval_size, eval_size].
+  [[nodiscard]] at::Tensor operator()(const at::Tensor& grid_scores) const;
+
+ private:
+  at::Tensor weights_;  // [eval_size, grid]
+};
+
+}  // namespace assay

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "datasets/mask_runs.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace assay {
+
+/// Metrics of one category at one level; fractions in [0, 1], nothing where undefined
+/// (`spec/metrics.md` 6.1).
+struct ImageMetrics {
+  std::optional<double> auroc, ap, f1max;
+  std::optional<float> f1max_threshold;
+  std::int64_t num_normal = 0, num_anomalous = 0;
+  std::string undefined_because;  ///< `no_normals`, `no_anomalies`; empty where all are defined.
+};
+
+struct PixelMetrics {
+  std::optional<double> auroc, ap, f1max, aupro, aupro_cflow200;
+  std::optional<float> f1max_threshold;
+  std::int64_t num_normal = 0, num_anomalous = 0, num_regions = 0;  ///< Pixels, pixels, regions.
+  std::string undefined_because;
+  std::string cflow200_undefined_because;
+};
+
+struct PixelOptions {
+  double aupro_limit = 0.3;  ///< FPR up to which PRO is integrated.
+  bool cflow200 =
+      true;  ///< Also the papers' 200-threshold variant (`spec/metrics.md` 4.3, mode numpy1).
+};
+
+/// AUROC, AP, F1-max over images (`spec/metrics.md` 2). Labels 0 or 1. Exact.
+/// Throws std::invalid_argument where lengths differ or a score is NaN or infinite.
+[[nodiscard]] ImageMetrics image_metrics(std::span<const float> scores,
+                                         std::span<const std::uint8_t> labels);
+
+/// Metrics over all pixels of one category: `maps[i]` has masks[i].height * masks[i].width scores,
+/// row-major. Exact (`spec/metrics.md` 3, 4, 7.1); the same bits for every order of the images.
+/// Throws std::invalid_argument on sizes that differ; DataError naming the image's index on NaN or
+/// infinity.
+[[nodiscard]] PixelMetrics pixel_metrics(std::span<const std::span<const float>> maps,
+                                         std::span<const MaskRuns> masks,
+                                         const PixelOptions& options = {});
+
+}  // namespace assay

@@ -1,0 +1,88 @@
+#pragma once
+
+#include "registry/feature_spec.h"
+#include "registry/safetensors.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace assay {
+
+/// Sizes of a CLIP, read off its state dict.
+struct ClipSizes {
+  std::int64_t vision_width, vision_layers, patch, native_grid;
+  std::int64_t text_width, text_layers, context, vocabulary;
+  std::int64_t joint;
+};
+
+/// What the image encoder returns for B images of S px, N = (S / patch)^2 patches. Blocks are
+/// counted from 1.
+struct VisualFeatures {
+  /// By stream name (`qk`, `vv`, ...): [L, B, 1 + N, J], ln_post and projection applied, not
+  /// normalised, row 0 = class token.
+  std::map<std::string, at::Tensor> patch;
+  at::Tensor
+      global;  ///< [B, J]: class token of the qk stream after the last block, times the projection.
+  at::Tensor hidden;  ///< [L, B, 1 + N, W]: raw qk output of the tapped blocks; undefined unless
+                      ///< asked for.
+};
+
+/// A frozen CLIP: both towers, from OpenAI's state dict naming
+/// (`spec/methods-baselines.md` 1.6, 1.7, 1.10).
+///
+/// Forward passes are plain functions of the weights: they can be differentiated with respect to
+/// inputs, and with respect to the weights where these require gradients (`tools/pretrain`).
+class Clip {
+ public:
+  /// `weights` in any floating dtype, converted to float32.
+  /// Throws DataError, naming tensor, shape found and shape expected, where the state dict is not a
+  /// CLIP's.
+  explicit Clip(TensorMap weights);
+
+  [[nodiscard]] const ClipSizes& sizes() const { return sizes_; }
+  [[nodiscard]] const TensorMap& weights() const { return weights_; }
+
+  /// Images [B, 3, S, S] float32, normalised by CLIP's mean and deviation, S a multiple of the
+  /// patch. What is tapped, the activation and the resize of the position table are those of `spec`
+  /// (spec.backbone and spec.image_size are not read).
+  [[nodiscard]] VisualFeatures encode_images(const at::Tensor& images,
+                                             const FeatureSpec& spec,
+                                             bool with_hidden = false) const;
+
+  /// The position table for a grid of `grid` x `grid` patches: [1 + grid^2, W].
+  [[nodiscard]] at::Tensor vision_positions(std::int64_t grid, const std::string& pos_resize) const;
+
+  /// Rows of `token_embedding.weight`: ids int64 [...] -> float32 [..., T].
+  [[nodiscard]] at::Tensor embed_tokens(const at::Tensor& ids) const;
+
+  /// Plain text tower without learned parts: ids int64 [P, R] (start, words, end, zeros; R <= 77;
+  /// the row of the largest id is the end token) -> float32 [P, J], not normalised.
+  [[nodiscard]] at::Tensor encode_texts(const at::Tensor& ids,
+                                        const std::string& activation = "quick_gelu") const;
+
+  // One residual block, for the prompted text tower (registry/prompted_text.h): the weights of
+  // block `block` (from 1) of the text transformer.
+  struct Block {
+    at::Tensor ln_1_weight, ln_1_bias, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias;
+    at::Tensor ln_2_weight, ln_2_bias, c_fc_weight, c_fc_bias, c_proj_weight, c_proj_bias;
+  };
+  [[nodiscard]] const Block& text_block(std::int64_t block) const;
+  [[nodiscard]] const at::Tensor& text_positions() const { return text_positions_; }  ///< [77, T]
+  /// ln_final and the text projection: [P, T] -> [P, J].
+  [[nodiscard]] at::Tensor project_text(const at::Tensor& rows) const;
+
+ private:
+  ClipSizes sizes_{};
+  TensorMap weights_;
+  std::vector<Block> vision_blocks_, text_blocks_;
+  at::Tensor text_positions_;
+};
+
+/// The sizes that a state dict has. Throws DataError as the constructor of Clip.
+[[nodiscard]] ClipSizes clip_sizes(const TensorMap& weights);
+
+}  // namespace assay

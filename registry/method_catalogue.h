@@ -1,0 +1,63 @@
+#pragma once
+
+#include "registry/backbone_catalogue.h"
+#include "registry/feature_spec.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace assay {
+
+/// A named difference between variants of a method: paper against release, or a row of an ablation.
+struct SwitchDescription {
+  std::string
+      name;  ///< `dap.select`, as `spec/methods-seeds.md` 3.8 and `spec/ablations.md` 1 spell it.
+  std::string meaning;                       ///< One line for `assay methods`.
+  nlohmann::json example;                    ///< A value of the right JSON type.
+  std::vector<nlohmann::json> choices;       ///< Where not empty: the only legal values.
+  double minimum = -1e300, maximum = 1e300;  ///< Of numbers, inclusive.
+};
+
+/// What a study can say about a method: data without LibTorch, for planning and for `assay
+/// methods`.
+struct MethodDescription {
+  std::string name;
+  std::string paper;    ///< Title, year.
+  bool trained = true;  ///< False: no train job.
+  std::vector<SwitchDescription> switches;
+  std::map<std::string, std::map<std::string, nlohmann::json>>
+      presets;  ///< `paper`, `released`, ...: all switches.
+  std::string default_preset;
+  std::map<std::string, std::string> short_names;  ///< `K` -> `cap.K`.
+};
+
+/// A method with every switch resolved: what a job's identity holds.
+struct ResolvedMethod {
+  std::string method, preset;
+  nlohmann::json switches;   ///< Object, every switch of the method with its value.
+  nlohmann::json effective;  ///< The same less those without effect under the others (identity).
+  nlohmann::json params;     ///< Only what the study changed, by full name (for tables).
+  FeatureSpec features;      ///< What it reads of the backbone.
+  bool trained = true;
+};
+
+[[nodiscard]] const std::vector<MethodDescription>& methods();
+/// Throws ConfigError with the known names and the nearest one.
+[[nodiscard]] const MethodDescription& find_method(std::string_view name);
+
+/// Resolves `method` or `method:preset` with overrides (switch, unique last component or short name
+/// -> value) on a backbone at `image_size` px. Defaults that depend on the backbone follow from it:
+/// layers given as the last block or quarters, the first V-V block, deep prompts no deeper than the
+/// text tower, and on `assay-tiny` sigma (px at 518) times image_size / 518. Throws ConfigError
+/// naming the switch, what was expected and the nearest name.
+[[nodiscard]] ResolvedMethod resolve_method(std::string_view name_and_preset,
+                                            const std::map<std::string, nlohmann::json>& overrides,
+                                            const BackboneDescription& backbone,
+                                            std::int64_t image_size);
+
+}  // namespace assay

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# test.sh: sets up, builds with warnings as errors and runs every test. What CI runs.
+#
+#   build/release    everything; ctest runs unit tests, goldens (label golden), tests under mpirun, whole studies
+#   build/asan       what does not link LibTorch, under AddressSanitizer and UndefinedBehaviorSanitizer
+#
+# ASSAY_GOLDEN_DIR=FOLDER tests more golden files; ASSAY_DATA_DIR=FOLDER tries the loaders on real data sets.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+began=$SECONDS
+step() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - began)); }
+
+step "set-up"
+tools/setup.sh
+
+if command -v clang-format >/dev/null; then
+  step "format"
+  git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror
+fi
+
+step "build"
+cmake --preset release >/dev/null
+cmake --build --preset release
+cmake --preset asan >/dev/null
+cmake --build --preset asan
+
+step "tests"
+ctest --preset release
+step "tests under sanitizers"
+ctest --preset asan
+step "done"

@@ -23,8 +23,11 @@ struct Batch {
   at::Tensor global;          ///< float32 [B, J], not normalised.
   at::Tensor labels;          ///< int64 [B], 1 = anomalous. Undefined at inference.
   at::Tensor masks;  ///< uint8 [B, S, S], 1 = anomalous. Undefined where no image has a pixel term.
-  at::Tensor has_pixel_term;  ///< bool [B]: false for images of sets without masks
-                              ///< (`spec/ablations.md` 4.3).
+  at::Tensor has_pixel_term;    ///< bool [B]: false for images of sets without masks under
+                                ///< `train.no_mask = skip`; under `zero` true, with a mask of zeros
+                                ///< (`spec/ablations.md` 4.3).
+  bool has_image_terms = true;  ///< False where all images of the training list have one label
+                                ///< and `train.image_terms` is `auto`: no image-level loss.
   std::vector<std::string>
       category_words;  ///< [cls] string of each image, for class-aware prompts.
 };

@@ -63,3 +63,18 @@ function(assay_test folder)
   add_test(NAME ${folder} COMMAND ${folder}_test)
   set_tests_properties(${folder} PROPERTIES TIMEOUT 600 LABELS "${ARG_LABELS}")
 endfunction()
+
+# assay_mpi_test(NAME [ARGUMENTS ...]): the test program of that name also under mpirun, with 1 to 4 ranks.
+function(assay_mpi_test name)
+  cmake_parse_arguments(ARG "" "" "ARGUMENTS" ${ARGN})
+  if(NOT TARGET ${name}_test)
+    return()
+  endif()
+  foreach(ranks 1 2 3 4)
+    add_test(NAME ${name}_mpi_${ranks}
+      COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}_test> ${ARG_ARGUMENTS})
+    # More ranks than cores, and root in a container: settings of Open MPI that others ignore.
+    set_tests_properties(${name}_mpi_${ranks} PROPERTIES TIMEOUT 120 PROCESSORS ${ranks} ENVIRONMENT
+      "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMPI_MCA_hwloc_base_binding_policy=none;OMPI_MCA_mpi_yield_when_idle=1")
+  endforeach()
+endfunction()

@@ -18,6 +18,8 @@ class BatchSource {
   virtual ~BatchSource() = default;
   [[nodiscard]] virtual std::int64_t size() const = 0;  ///< Images of the auxiliary set.
   [[nodiscard]] virtual Batch load(std::span<const std::int64_t> indices) const = 0;
+  /// What an error calls image `index`: its path, where there is one.
+  [[nodiscard]] virtual std::string describe(std::int64_t index) const;
 };
 
 /// Settings of one training (`spec/methods-seeds.md` 3.1). Adam: eps 1e-8, no decay, no schedule.

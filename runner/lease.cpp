@@ -1,0 +1,113 @@
+#include "runner/lease.h"
+
+#include "core/error.h"
+#include "core/file.h"
+#include "runner/process.h"
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <sys/file.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <thread>
+
+namespace assay {
+namespace {
+
+constexpr auto kBeatInterval = std::chrono::seconds(10);
+
+std::filesystem::path lease_path(const std::filesystem::path& workspace) {
+  return workspace / "lease.json";
+}
+
+nlohmann::json read_lease(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) return {};
+  // Written atomically: what does not parse was written by something else and holds nothing.
+  const auto json = nlohmann::json::parse(read_file(path), nullptr, false);
+  return json.is_object() ? json : nlohmann::json();
+}
+
+std::string describe(const nlohmann::json& lease) {
+  return fmt::format("process {} on {} ({}, since {})", lease.value("pid", 0),
+                     lease.value("host", "?"), lease.value("purpose", "?"),
+                     lease.value("since", "?"));
+}
+
+bool holds(const nlohmann::json& lease,
+           const std::filesystem::path& path,
+           std::chrono::duration<double> patience) {
+  const auto holder = process_from_json(lease);
+  if (!holder) return false;
+  if (const auto alive = is_alive(*holder)) return *alive;
+  const auto start = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - start < patience) {
+    std::this_thread::sleep_for(std::min(patience, std::chrono::duration<double>(0.5)));
+    if (read_lease(path) != lease) return true;
+  }
+  return false;
+}
+
+/// One observer at a time decides; the kernel drops the lock with the process.
+Descriptor lock_decision(const std::filesystem::path& workspace) {
+  const std::filesystem::path path = workspace / "lease.lock";
+  Descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  if (!lock) {
+    throw DataError("{}: cannot be opened: {}; a workspace must be writable", path.string(),
+                    std::strerror(errno));
+  }
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    throw BusyError("{}: another coordinator is just starting; try again", workspace.string());
+  }
+  return lock;
+}
+
+}  // namespace
+
+WorkspaceLease::WorkspaceLease(const std::filesystem::path& workspace,
+                               const std::string& purpose,
+                               std::chrono::duration<double> patience)
+    : path_(lease_path(workspace)) {
+  std::error_code error;
+  std::filesystem::create_directories(workspace, error);
+  if (error || !std::filesystem::is_directory(workspace)) {
+    throw DataError("{}: is not a folder and cannot be made one: {}; name another --workspace",
+                    workspace.string(), error ? error.message() : "a file is in the way");
+  }
+  const Descriptor lock = lock_decision(workspace);
+  const nlohmann::json present = read_lease(path_);
+  if (holds(present, path_, patience)) {
+    throw BusyError("{}: held by {}; wait for it, or stop it and try again", workspace.string(),
+                    describe(present));
+  }
+  content_ = to_json(this_process());
+  content_["purpose"] = purpose;
+  content_["since"] = fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(std::time(nullptr)));
+  write();
+}
+
+WorkspaceLease::~WorkspaceLease() {
+  std::error_code ignored;  // Left behind, it names a dead process and holds nothing.
+  std::filesystem::remove(path_, ignored);
+}
+
+void WorkspaceLease::beat() {
+  if (std::chrono::steady_clock::now() - written_ < kBeatInterval) return;
+  ++beat_;
+  write();
+}
+
+void WorkspaceLease::write() {
+  content_["beat"] = beat_;
+  write_file_atomically(path_, content_.dump(2) + "\n");
+  written_ = std::chrono::steady_clock::now();
+}
+
+std::string lease_holder(const std::filesystem::path& workspace) {
+  const nlohmann::json lease = read_lease(lease_path(workspace));
+  const auto holder = process_from_json(lease);
+  return holder && is_alive(*holder).value_or(true) ? describe(lease) : "";
+}
+
+}  // namespace assay

@@ -1,0 +1,86 @@
+#include "results/schema.h"
+
+#include "core/error.h"
+#include "core/file.h"
+
+#include <algorithm>
+
+namespace assay {
+
+extern const char kSchemaSql[];  // results/schema.sql, made into C++ by CMake.
+
+namespace {
+
+std::int64_t count(Database& database, std::string_view sql) {
+  Statement statement = database.prepare(sql);
+  return statement.step() ? statement.integer(0) : 0;
+}
+
+/// Nothing for an empty file.
+std::optional<std::int64_t> stored_version(Database& database) {
+  if (count(database, "SELECT count(*) FROM sqlite_master") == 0) return std::nullopt;
+  if (count(database,
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND "
+            "name IN ('schema_version', 'jobs', 'metrics')") != 3) {
+    throw StoreError("{}: a database of another program, not a store of assay; move it away",
+                     database.path().string());
+  }
+  Statement statement = database.prepare("SELECT version FROM schema_version");
+  if (!statement.step()) {
+    throw StoreError("{}: the table schema_version is empty; restore a copy",
+                     database.path().string());
+  }
+  return statement.integer(0);
+}
+
+void set_version(Database& database, std::int64_t version) {
+  database.execute("DELETE FROM schema_version");
+  database.prepare("INSERT INTO schema_version (version) VALUES (?)").bind(1, version).run();
+}
+
+/// A consistent copy, whatever is still in the write-ahead log.
+void back_up(Database& database, std::int64_t version) {
+  const std::filesystem::path copy =
+      database.path().string() + ".v" + std::to_string(version) + ".bak";
+  if (std::filesystem::exists(copy)) return;  // Of an earlier migration that was interrupted.
+  const std::filesystem::path partial = copy.string() + ".partial";
+  std::filesystem::remove(partial);
+  database.prepare("VACUUM INTO ?").bind(1, std::string_view(partial.native())).run();
+  std::filesystem::rename(partial, copy);
+  fsync_folder(std::filesystem::absolute(copy).parent_path());
+}
+
+}  // namespace
+
+const Schema& store_schema() {
+  static const Schema schema{1, kSchemaSql, {}};
+  return schema;
+}
+
+void bring_up_to_date(Database& database, const Schema& schema) {
+  const std::optional<std::int64_t> found = stored_version(database);
+  if (found == schema.version) return;
+  if (found && *found > schema.version) {
+    throw StoreError("{}: schema version {}, this build of assay reads {}; use the newer build",
+                     database.path().string(), *found, schema.version);
+  }
+  if (found) back_up(database, *found);
+  Transaction transaction(database);
+  // Another process may have been faster.
+  const std::optional<std::int64_t> now = stored_version(database);
+  if (!now) database.execute(schema.sql);
+  for (std::int64_t version = now.value_or(schema.version); version < schema.version; ++version) {
+    const auto step = std::ranges::find(schema.migrations, version, &Migration::from);
+    if (step == schema.migrations.end()) {
+      throw StoreError(
+          "{}: schema version {}, this build of assay reads {} and knows no way from "
+          "{} on; open it with an older build first",
+          database.path().string(), *found, schema.version, version);
+    }
+    database.execute(step->sql);
+  }
+  set_version(database, schema.version);
+  transaction.commit();
+}
+
+}  // namespace assay

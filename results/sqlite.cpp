@@ -1,0 +1,141 @@
+#include "results/sqlite.h"
+
+#include "core/error.h"
+
+#include <sqlite3.h>
+
+namespace assay {
+
+void SqliteTraits::close(Handle database) noexcept { sqlite3_close_v2(database); }
+void StatementTraits::close(Handle statement) noexcept { sqlite3_finalize(statement); }
+
+namespace {
+
+constexpr int kBusyTimeoutMilliseconds = 10'000;
+
+}  // namespace
+
+Database::Database(const std::filesystem::path& path) : path_(path) {
+  sqlite3* handle = nullptr;
+  const int code =
+      sqlite3_open_v2(path.c_str(), &handle,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  handle_ = UniqueHandle<SqliteTraits>(handle);  // SQLite returns a handle even where it fails.
+  check(code, "open");
+  check(sqlite3_extended_result_codes(handle, 1), "extended_result_codes");
+  check(sqlite3_busy_timeout(handle, kBusyTimeoutMilliseconds), "busy_timeout");
+}
+
+void Database::check(int code, std::string_view call) const {
+  if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE) return;
+  const char* words = handle_ ? sqlite3_errmsg(handle_.get()) : sqlite3_errstr(code);
+  switch (code & 0xFF) {
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+      throw StoreError(
+          "{}: not a readable SQLite database ({}: {}); restore a copy, or move it "
+          "away and run 'assay run' again: finished jobs are found in jobs/",
+          path_.string(), call, words);
+    case SQLITE_BUSY:
+      throw StoreError(
+          "{}: another process has held the store's lock for {} s ({}); end it, or "
+          "try again",
+          path_.string(), kBusyTimeoutMilliseconds / 1000, words);
+    case SQLITE_FULL:
+      throw StoreError("{}: the disk is full ({}); free some space and run again", path_.string(),
+                       words);
+    default: throw StoreError("{}: {} failed: {}", path_.string(), call, words);
+  }
+}
+
+void Database::execute(const std::string& sql) {
+  check(sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr), "execute");
+}
+
+Statement Database::prepare(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  check(sqlite3_prepare_v2(handle_.get(), sql.data(), static_cast<int>(sql.size()), &statement,
+                           nullptr),
+        "prepare");
+  return {*this, statement};
+}
+
+std::int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(handle_.get()); }
+
+Statement& Statement::bind(int index, std::int64_t value) {
+  database_->check(sqlite3_bind_int64(handle_.get(), index, value), "bind");
+  return *this;
+}
+
+Statement& Statement::bind(int index, double value) {
+  database_->check(sqlite3_bind_double(handle_.get(), index, value), "bind");
+  return *this;
+}
+
+Statement& Statement::bind(int index, std::string_view value) {
+  // A null pointer would bind NULL: an empty view may have one.
+  const char* data = value.data() == nullptr ? "" : value.data();
+  database_->check(sqlite3_bind_text(handle_.get(), index, data, static_cast<int>(value.size()),
+                                     SQLITE_TRANSIENT),  // NOLINT: SQLite's own cast.
+                   "bind");
+  return *this;
+}
+
+Statement& Statement::bind_null(int index) {
+  database_->check(sqlite3_bind_null(handle_.get(), index), "bind");
+  return *this;
+}
+
+bool Statement::step() {
+  const int code = sqlite3_step(handle_.get());
+  database_->check(code, "step");
+  return code == SQLITE_ROW;
+}
+
+void Statement::run() {
+  while (step()) {
+  }
+  database_->check(sqlite3_reset(handle_.get()), "reset");
+}
+
+bool Statement::is_null(int column) const {
+  return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL;
+}
+
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(handle_.get(), column);
+}
+
+double Statement::real(int column) const { return sqlite3_column_double(handle_.get(), column); }
+
+std::string Statement::text(int column) const {
+  // Text is UTF-8 bytes in SQLite's memory, unsigned by its own convention.
+  const void* data = sqlite3_column_text(handle_.get(), column);
+  const int size = sqlite3_column_bytes(handle_.get(), column);
+  return data == nullptr ? std::string()
+                         : std::string(static_cast<const char*>(data), static_cast<size_t>(size));
+}
+
+std::optional<std::int64_t> Statement::optional_integer(int column) const {
+  return is_null(column) ? std::nullopt : std::optional(integer(column));
+}
+
+std::optional<double> Statement::optional_real(int column) const {
+  return is_null(column) ? std::nullopt : std::optional(real(column));
+}
+
+Transaction::Transaction(Database& database) : database_(database) {
+  database_.execute("BEGIN IMMEDIATE");
+}
+
+Transaction::~Transaction() {
+  // A failed statement may have rolled back already: then this one fails, and nothing is lost.
+  if (open_) sqlite3_exec(database_.handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+void Transaction::commit() {
+  database_.execute("COMMIT");
+  open_ = false;
+}
+
+}  // namespace assay

@@ -1,0 +1,175 @@
+#pragma once
+
+#include "results/metric_row.h"
+#include "results/sqlite.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace assay {
+
+/// A study as it was planned last.
+struct StudyRecord {
+  std::string name;
+  std::string path;  ///< Of the study file.
+  std::string text;  ///< Its content, with the command line's overrides below it.
+};
+
+/// A unit of work: all that the store needs to know of it before it runs.
+struct JobRecord {
+  std::string id;    ///< SHA-256 of the canonical spec.
+  std::string kind;  ///< `encode`, `train`, `evaluate`.
+  nlohmann::json spec;
+  std::vector<std::string> dependencies;  ///< Ids of jobs that come first.
+  std::string cost_class;  ///< Jobs of one class take time in proportion to their work.
+  double work = 0;
+};
+
+/// An evaluate job as a study's author names it: one row of a table, one of its data sets. One job
+/// may stand under several names.
+struct StudyCell {
+  std::string job;
+  std::string method, preset;
+  nlohmann::json params = nlohmann::json::object();  ///< Only what the study changed.
+  std::optional<std::int64_t> seed;                  ///< Nothing: nothing is trained.
+  std::string train_dataset;                         ///< Sets joined by `+`; may be empty.
+  std::string dataset;
+  std::int64_t eval_size = 0;  ///< Pixels.
+  nlohmann::json protocol = nlohmann::json::object();
+  std::int64_t overlap = 0;  ///< Training images that are also in the target.
+  bool operator==(const StudyCell&) const = default;
+};
+
+/// What is known of an attempt when it starts.
+struct AttemptStart {
+  std::string job;
+  std::int64_t gang = 0, ranks = 1;
+  std::string host = {};
+  std::int64_t pid = 0;                                   ///< Of rank 0.
+  std::string cpu_capability = {};                        ///< As LibTorch names it: `AVX2`.
+  std::int64_t threads = 1;                               ///< Per rank.
+  nlohmann::json environment = nlohmann::json::object();  ///< Versions, build, CPU model, ...
+};
+
+/// How an attempt ended.
+struct AttemptEnd {
+  std::string outcome;  ///< `done`, `failed`, `crashed`, `timeout`, `cancelled`, `lost`.
+  double seconds = 0;   ///< By a clock that only goes forward; 0: unknown.
+  std::optional<std::int64_t> exit_code = {}, signal = {};
+  std::string message = {};
+};
+
+/// What a job that is done leaves in the store.
+struct JobResult {
+  nlohmann::json result;           ///< The content of result.json.
+  std::vector<MetricRow> metrics;  ///< Of an evaluate job, means included.
+};
+
+struct Attempt {
+  std::int64_t id = 0;  ///< The store's own key.
+  std::string job;
+  std::int64_t number = 0;  ///< From 1; the folder is `attempt-<number>`.
+  std::int64_t gang = 0, ranks = 0;
+  std::string host = {};
+  std::int64_t pid = 0;
+  std::string started_at, ended_at;  ///< UTC, ISO 8601; `ended_at` empty while it runs.
+  std::optional<double> seconds;
+  std::string outcome;
+  std::optional<std::int64_t> exit_code = {}, signal = {};
+  std::string message, log_path;
+};
+
+struct JobStatus {
+  std::string id, kind, state;  ///< `planned`, `running`, `done`, `failed`.
+  std::string cost_class;
+  double work = 0;
+  std::int64_t num_attempts = 0;
+};
+
+/// A row of the view `metric_values`, and what a table needs beside it.
+struct MetricValue {
+  StudyCell cell;
+  std::int64_t position = 0;  ///< Of the cell in its study.
+  MetricRow row;
+};
+
+/// What a workspace remembers: studies, jobs, attempts, metrics (`schema.sql`).
+///
+/// Only the coordinator writes. Each function that changes something is one transaction. Used by
+/// one thread at a time. Throws StoreError.
+class Store {
+ public:
+  /// Opens the store at `path`, creating it where there is none. An older one is migrated after it
+  /// was copied to `<path>.v<N>.bak`; a newer one, or a file that is no store, is refused. WAL on
+  /// local file systems, a rollback journal elsewhere.
+  explicit Store(const std::filesystem::path& path);
+
+  /// Records what a study needs: its jobs (known ones keep their state and results) and its cells.
+  /// A study of the same name forgets what it wanted before.
+  void record_study(const StudyRecord& study,
+                    const std::vector<JobRecord>& jobs,
+                    const std::vector<StudyCell>& cells);
+
+  /// Records jobs that no study asked for (`assay train`, ...).
+  void record_jobs(const std::vector<JobRecord>& jobs);
+
+  /// The job is running: a new attempt, numbered after those before. Its log is
+  /// `<job folder>/attempt-<number>/rank0.log`.
+  Attempt begin_attempt(const AttemptStart& start, const std::filesystem::path& job_folder);
+
+  /// The attempt is over. With outcome `done` the job is done, and result and metrics land with it;
+  /// with `failed` the job has failed; else it is planned again.
+  void finish_attempt(std::int64_t attempt,
+                      const AttemptEnd& end,
+                      const JobResult* result = nullptr);
+
+  /// The job is done though no attempt of it is open: its result was found on disk.
+  void adopt_result(const std::string& job, const JobResult& result);
+
+  /// A failed job may be tried again.
+  void reset_failed(const std::string& job);
+
+  [[nodiscard]] std::set<std::string> done_jobs() const;
+  /// Of the study, or of all where `study` is empty; in the order in which they were recorded.
+  [[nodiscard]] std::vector<JobStatus> jobs(std::string_view study = {}) const;
+  [[nodiscard]] JobRecord job(const std::string& id) const;
+  /// The content of result.json of a job that is done, else nothing.
+  [[nodiscard]] std::optional<nlohmann::json> result(const std::string& job) const;
+  /// The one job whose id starts with `prefix`. Throws ConfigError where none or several do.
+  [[nodiscard]] std::string find_job(std::string_view prefix) const;
+  [[nodiscard]] std::vector<StudyRecord> studies() const;
+  /// Names of the studies that need the job.
+  [[nodiscard]] std::vector<std::string> studies_of(const std::string& job) const;
+
+  [[nodiscard]] std::vector<Attempt> attempts(const std::string& job) const;
+  /// Attempts without an end: running, or lost with a coordinator that died.
+  [[nodiscard]] std::vector<Attempt> open_attempts() const;
+
+  /// Cells of a study in its order, whether measured or not.
+  [[nodiscard]] std::vector<StudyCell> cells(std::string_view study) const;
+  /// Everything that was measured for a study, in its order.
+  [[nodiscard]] std::vector<MetricValue> metric_values(std::string_view study) const;
+
+  /// Seconds per unit of work of each cost class that has a finished attempt.
+  [[nodiscard]] std::map<std::string, double> seconds_per_work() const;
+
+ private:
+  void put_jobs(const std::vector<JobRecord>& jobs);
+  void put_result(const std::string& job, const JobResult& result);
+  std::int64_t environment_id(const nlohmann::json& facts);
+  [[nodiscard]] std::vector<Attempt> select_attempts(std::string_view where,
+                                                     std::string_view value) const;
+
+  // Reading compiles statements, which SQLite does on the connection.
+  mutable Database database_;
+};
+
+}  // namespace assay

@@ -2,12 +2,14 @@
 
 #include "registry/feature_spec.h"
 #include "registry/safetensors.h"
+#include "registry/transformer.h"
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace assay {
@@ -38,10 +40,10 @@ struct VisualFeatures {
 /// inputs, and with respect to the weights where these require gradients (`tools/pretrain`).
 class Clip {
  public:
-  /// `weights` in any floating dtype, converted to float32.
-  /// Throws DataError, naming tensor, shape found and shape expected, where the state dict is not a
-  /// CLIP's.
-  explicit Clip(TensorMap weights);
+  /// `weights` in any floating dtype, converted to float32; tensors that no CLIP has are dropped.
+  /// Throws DataError, naming `origin`, tensor, shape found and shape expected, where the state
+  /// dict is not a CLIP's.
+  explicit Clip(const TensorMap& weights, const std::string& origin = "weights");
 
   [[nodiscard]] const ClipSizes& sizes() const { return sizes_; }
   [[nodiscard]] const TensorMap& weights() const { return weights_; }
@@ -49,6 +51,7 @@ class Clip {
   /// Images [B, 3, S, S] float32, normalised by CLIP's mean and deviation, S a multiple of the
   /// patch. What is tapped, the activation and the resize of the position table are those of `spec`
   /// (spec.backbone and spec.image_size are not read).
+  /// Throws std::invalid_argument where they do not fit this backbone.
   [[nodiscard]] VisualFeatures encode_images(const at::Tensor& images,
                                              const FeatureSpec& spec,
                                              bool with_hidden = false) const;
@@ -64,25 +67,23 @@ class Clip {
   [[nodiscard]] at::Tensor encode_texts(const at::Tensor& ids,
                                         const std::string& activation = "quick_gelu") const;
 
-  // One residual block, for the prompted text tower (registry/prompted_text.h): the weights of
-  // block `block` (from 1) of the text transformer.
-  struct Block {
-    at::Tensor ln_1_weight, ln_1_bias, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias;
-    at::Tensor ln_2_weight, ln_2_bias, c_fc_weight, c_fc_bias, c_proj_weight, c_proj_bias;
-  };
-  [[nodiscard]] const Block& text_block(std::int64_t block) const;
-  [[nodiscard]] const at::Tensor& text_positions() const { return text_positions_; }  ///< [77, T]
+  /// Block `block` (from 1) of the text transformer.
+  [[nodiscard]] const TransformerBlock& text_block(std::int64_t block) const;
+  [[nodiscard]] const at::Tensor& text_positions() const;  ///< [77, T]
   /// ln_final and the text projection: [P, T] -> [P, J].
   [[nodiscard]] at::Tensor project_text(const at::Tensor& rows) const;
 
  private:
   ClipSizes sizes_{};
   TensorMap weights_;
-  std::vector<Block> vision_blocks_, text_blocks_;
-  at::Tensor text_positions_;
+  std::vector<TransformerBlock> vision_blocks_, text_blocks_;
 };
 
 /// The sizes that a state dict has. Throws DataError as the constructor of Clip.
-[[nodiscard]] ClipSizes clip_sizes(const TensorMap& weights);
+[[nodiscard]] ClipSizes clip_sizes(const TensorMap& weights, const std::string& origin = "weights");
+
+/// Names and shapes of all tensors of a CLIP of these sizes (`spec/methods-baselines.md` 1.10).
+[[nodiscard]] std::vector<std::pair<std::string, std::vector<std::int64_t>>> clip_tensors(
+    const ClipSizes& sizes);
 
 }  // namespace assay

@@ -11,6 +11,9 @@ namespace assay {
 using TensorMap = std::map<std::string, at::Tensor>;
 
 /// A `.safetensors` file: tensors by name and the string metadata of its header.
+///
+/// The format: 8 bytes little-endian length of the header; the header, JSON: name -> {dtype, shape,
+/// data_offsets}, `__metadata__` -> strings; the tensors' bytes, row-major, without gaps.
 struct SafeTensors {
   TensorMap tensors;
   std::map<std::string, std::string> metadata;
@@ -18,12 +21,13 @@ struct SafeTensors {
 
 /// Reads the whole file; tensors own their memory and keep their dtype (F64, F32, F16, BF16, I64,
 /// I32, U8, BOOL). Nothing executes. Throws DataError where the file is missing, not of this format
-/// (a git-lfs pointer and a web page are named as such), has a header over 100 MB, offsets out of
-/// the file, overlapping or of a wrong length.
+/// (a git-lfs pointer, a web page and a PyTorch archive are named as such), has a header over
+/// 100 MB, offsets out of the file, overlapping or of a wrong length.
 [[nodiscard]] SafeTensors read_safetensors(const std::filesystem::path& path);
 
-/// Writes atomically (`core/file.h`); every tensor is aligned to 8 bytes or more. Equal input gives
-/// equal bytes.
+/// Writes atomically (`core/file.h`); every tensor is aligned to the size of its elements, the
+/// first to 8 bytes. Equal input gives equal bytes. Throws std::invalid_argument on a dtype that
+/// the format (as read here) does not have.
 void write_safetensors(const std::filesystem::path& path, const SafeTensors& content);
 
 }  // namespace assay

@@ -1,0 +1,235 @@
+#include "registry/safetensors.h"
+
+#include "core/error.h"
+#include "core/file.h"
+
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace assay {
+namespace {
+
+constexpr std::uint64_t kLengthBytes = 8;
+constexpr std::uint64_t kMaxHeader = 100'000'000;  // The format's own limit.
+
+constexpr std::array<std::pair<const char*, at::ScalarType>, 8> kTypes = {{{"F64", at::kDouble},
+                                                                           {"F32", at::kFloat},
+                                                                           {"F16", at::kHalf},
+                                                                           {"BF16", at::kBFloat16},
+                                                                           {"I64", at::kLong},
+                                                                           {"I32", at::kInt},
+                                                                           {"U8", at::kByte},
+                                                                           {"BOOL", at::kBool}}};
+
+struct Entry {
+  std::string name;
+  at::ScalarType type = at::kFloat;
+  std::vector<std::int64_t> shape;
+  std::uint64_t begin = 0, end = 0;
+};
+
+std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return out;
+}
+
+// What people save under a weights file's name by mistake (cases W02, W03).
+void refuse_known_foreigners(const std::filesystem::path& path, std::string_view text) {
+  const std::string start = lower(text.substr(0, 1024));
+  const std::size_t first = start.find_first_not_of(" \t\r\n");
+  const std::string_view word =
+      first == std::string::npos ? std::string_view() : std::string_view(start).substr(first);
+  if (word.starts_with("version https://git-lfs")) {
+    const std::size_t at = word.find("\nsize ");
+    const std::string_view size =
+        at == std::string_view::npos
+            ? "an unknown number of"
+            : word.substr(at + 6, word.find_first_not_of("0123456789", at + 6) - at - 6);
+    throw DataError(
+        "{}: this is a Git LFS pointer to a file of {} bytes, not the weights; run 'git lfs pull' "
+        "where it came from",
+        path.string(), size);
+  }
+  if (word.starts_with("<!doctype") || word.starts_with("<html")) {
+    throw DataError("{}: this is an HTML page, not the weights; download the file itself",
+                    path.string());
+  }
+  if (text.starts_with("PK\x03\x04") || text.starts_with("\x80\x02")) {
+    throw DataError("{}: this is a PyTorch archive, not safetensors; save it as safetensors",
+                    path.string());
+  }
+}
+
+// The header's bytes, its length checked before anything is allocated.
+std::string_view header_of(const std::filesystem::path& path, std::string_view text) {
+  if (text.size() < kLengthBytes) {
+    throw DataError("{}: {} bytes long, a safetensors file has at least {}; get it again",
+                    path.string(), text.size(), kLengthBytes);
+  }
+  refuse_known_foreigners(path, text);
+  std::uint64_t length = 0;
+  for (std::size_t i = kLengthBytes; i-- > 0;) {
+    length = (length << 8) | static_cast<unsigned char>(text[i]);
+  }
+  if (length > text.size() - kLengthBytes) {
+    throw DataError(
+        "{}: the first 8 bytes claim a header of {} bytes, {} are there; truncated or not a "
+        "safetensors file",
+        path.string(), length, text.size() - kLengthBytes);
+  }
+  if (length > kMaxHeader) {
+    throw DataError("{}: header of {} bytes, the format allows {}", path.string(), length,
+                    kMaxHeader);
+  }
+  return text.substr(kLengthBytes, length);
+}
+
+Entry parse_entry(const std::filesystem::path& path,
+                  const std::string& name,
+                  const nlohmann::json& json) {
+  Entry entry;
+  entry.name = name;
+  const auto dtype = json.at("dtype").get<std::string>();
+  const auto* type = std::ranges::find(kTypes, dtype, [](const auto& pair) { return pair.first; });
+  if (type == kTypes.end()) {
+    throw DataError("{}: tensor '{}' has dtype {}, which this build does not read", path.string(),
+                    name, dtype);
+  }
+  entry.type = type->second;
+  std::uint64_t bytes = c10::elementSize(entry.type);
+  bool overflow = false;
+  for (const nlohmann::json& extent : json.at("shape")) {
+    if (!extent.is_number_unsigned()) overflow = true;
+    const auto size = extent.get<std::uint64_t>();
+    overflow = overflow || __builtin_mul_overflow(bytes, size, &bytes) || bytes > (1ULL << 60);
+    entry.shape.push_back(static_cast<std::int64_t>(size));
+  }
+  entry.begin = json.at("data_offsets").at(0).get<std::uint64_t>();
+  entry.end = json.at("data_offsets").at(1).get<std::uint64_t>();
+  if (overflow || entry.end < entry.begin || entry.end - entry.begin != bytes) {
+    throw DataError("{}: tensor '{}' of shape {} and dtype {} cannot lie at bytes {} to {}",
+                    path.string(), name, json.at("shape").dump(), dtype, entry.begin, entry.end);
+  }
+  return entry;
+}
+
+// Each byte behind the header belongs to exactly one tensor.
+void check_layout(const std::filesystem::path& path,
+                  std::vector<Entry>& entries,
+                  std::uint64_t available) {
+  std::ranges::sort(entries, {}, [](const Entry& e) { return std::pair(e.begin, e.end); });
+  std::uint64_t position = 0;
+  for (const Entry& entry : entries) {
+    if (entry.begin < position) {
+      throw DataError("{}: tensor '{}' overlaps another one", path.string(), entry.name);
+    }
+    if (entry.end > available) {
+      throw DataError(
+          "{}: truncated: tensor '{}' ends {} bytes behind the header, the file has {}; get it "
+          "again",
+          path.string(), entry.name, entry.end, available);
+    }
+    if (entry.begin > position) {
+      throw DataError("{}: {} bytes before tensor '{}' belong to no tensor", path.string(),
+                      entry.begin - position, entry.name);
+    }
+    position = entry.end;
+  }
+  if (position != available) {
+    throw DataError("{}: {} bytes behind the last tensor belong to none", path.string(),
+                    available - position);
+  }
+}
+
+}  // namespace
+
+SafeTensors read_safetensors(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  const std::string_view text = as_text(file.bytes());
+  const std::string_view header = header_of(path, text);
+  const std::string_view data = text.substr(kLengthBytes + header.size());
+
+  SafeTensors content;
+  std::vector<Entry> entries;
+  try {
+    const nlohmann::json json = nlohmann::json::parse(header);
+    for (const auto& item : json.items()) {
+      if (item.key() == "__metadata__") {
+        item.value().get_to(content.metadata);
+      } else {
+        entries.push_back(parse_entry(path, item.key(), item.value()));
+      }
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError("{}: not a safetensors file: its header is not as the format says ({})",
+                    path.string(), error.what());
+  }
+  check_layout(path, entries, data.size());
+  for (const Entry& entry : entries) {
+    at::Tensor tensor = at::empty(entry.shape, entry.type);
+    if (entry.end > entry.begin) {
+      std::memcpy(tensor.mutable_data_ptr(), data.data() + entry.begin, entry.end - entry.begin);
+    }
+    content.tensors.emplace(entry.name, std::move(tensor));
+  }
+  return content;
+}
+
+void write_safetensors(const std::filesystem::path& path, const SafeTensors& content) {
+  // Wide elements first: each tensor then begins at a multiple of its element size.
+  std::vector<std::pair<std::string, at::Tensor>> ordered;
+  for (const auto& [name, tensor] : content.tensors) {
+    ordered.emplace_back(name, tensor.detach().cpu().contiguous());
+  }
+  std::ranges::stable_sort(ordered, std::greater<>(),
+                           [](const auto& item) { return item.second.element_size(); });
+
+  nlohmann::json header = nlohmann::json::object();
+  if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
+  std::uint64_t position = 0;
+  for (const auto& [name, tensor] : ordered) {
+    const at::ScalarType scalar = tensor.scalar_type();
+    const auto* type =
+        std::ranges::find(kTypes, scalar, [](const auto& pair) { return pair.second; });
+    if (type == kTypes.end()) {
+      throw std::invalid_argument(fmt::format("tensor '{}' has dtype {}, which is not written",
+                                              name, c10::toString(scalar)));
+    }
+    const std::uint64_t end = position + tensor.nbytes();
+    header[name] = {
+        {"dtype", type->first}, {"shape", tensor.sizes().vec()}, {"data_offsets", {position, end}}};
+    position = end;
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');
+
+  std::vector<std::byte> bytes(kLengthBytes + text.size() + position);
+  for (std::size_t i = 0; i < kLengthBytes; ++i) {
+    bytes[i] = static_cast<std::byte>(text.size() >> (8 * i));
+  }
+  std::memcpy(bytes.data() + kLengthBytes, text.data(), text.size());
+  std::byte* out = bytes.data() + kLengthBytes + text.size();
+  for (const auto& [name, tensor] : ordered) {
+    if (tensor.nbytes() > 0) std::memcpy(out, tensor.const_data_ptr(), tensor.nbytes());
+    out += tensor.nbytes();
+  }
+  write_file_atomically(path, std::span<const std::byte>(bytes));
+}
+
+}  // namespace assay

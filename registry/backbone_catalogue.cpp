@@ -1,6 +1,7 @@
 #include "registry/backbone_catalogue.h"
 
 #include "core/error.h"
+#include "core/nearest_name.h"
 
 #include <fmt/ranges.h>
 
@@ -86,7 +87,10 @@ const BackboneDescription& find_backbone(std::string_view name) {
     if (backbone.name == name) return backbone;
     known.push_back(backbone.name);
   }
-  throw ConfigError("'{}' is not a backbone; known: {}", name, fmt::join(known, ", "));
+  const std::string near = nearest_name(name, known);
+  throw ConfigError("'{}' is not a backbone; {}known: {}", name,
+                    near.empty() ? "" : fmt::format("did you mean '{}'? ", near),
+                    fmt::join(known, ", "));
 }
 
 }  // namespace assay

@@ -240,9 +240,9 @@ VisualFeatures Clip::encode_images(const at::Tensor& images,
     const bool whole = block < sizes_.vision_layers || with_hidden ||
                        std::ranges::find(spec.streams, "qk") != spec.streams.end() ||
                        (tapped(block) && block < spec.first_block);
-    const at::Tensor q = whole ? heads.q : heads.q.narrow(2, 0, 1);
-    x = (whole ? x : x.narrow(1, 0, 1)) + project_out(weights, attend(q, heads.k, heads.v));
-    x = x + mlp(weights, x, spec.activation);
+    x = whole ? finish_block(weights, x, heads, spec.activation)
+              : finish_block(weights, x.narrow(1, 0, 1),
+                             {heads.q.narrow(2, 0, 1), heads.k, heads.v}, spec.activation);
 
     if (!tapped(block)) continue;
     for (const std::string& name : spec.streams) {
@@ -269,7 +269,7 @@ at::Tensor Clip::encode_texts(const at::Tensor& ids, const std::string& activati
   check_activation(activation);
   at::Tensor x = embed_tokens(ids) + text_positions().narrow(0, 0, ids.size(1));
   for (const TransformerBlock& block : text_blocks_) {
-    x = run_block(block, x, activation, /*causal=*/true);
+    x = finish_block(block, x, project_heads(block, x), activation, /*causal=*/true);
   }
   const at::Tensor end = ids.argmax(1).view({-1, 1, 1}).expand({-1, 1, sizes_.text_width});
   return project_text(x.gather(1, end).squeeze(1));  // [P, R, T] -> [P, J]

@@ -7,12 +7,6 @@
 namespace assay {
 namespace {
 
-// [B, R, n * W] -> [n, B, W / 64, R, 64]: a view.
-at::Tensor split_heads(const at::Tensor& x, std::int64_t parts) {
-  const std::int64_t heads = x.size(2) / (parts * kHeadWidth);
-  return x.view({x.size(0), x.size(1), parts, heads, kHeadWidth}).permute({2, 0, 3, 1, 4});
-}
-
 // x sigmoid(1.702 x) = silu(1.702 x) / 1.702: one temporary, and one tensor kept for the backward.
 at::Tensor quick_gelu(at::Tensor x) { return at::silu(x.mul_(1.702)).mul_(1 / 1.702); }
 
@@ -24,19 +18,11 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
 
 Heads project_heads(const TransformerBlock& block, const at::Tensor& x) {
   const at::Tensor normed = layer_norm(x, block.ln_1_weight, block.ln_1_bias);
-  const at::Tensor heads =
-      split_heads(at::linear(normed, block.in_proj_weight, block.in_proj_bias), 3);
+  const at::Tensor heads =  // [B, R, 3 W] -> [3, B, W / 64, R, 64]
+      at::linear(normed, block.in_proj_weight, block.in_proj_bias)
+          .view({x.size(0), x.size(1), 3, x.size(2) / kHeadWidth, kHeadWidth})
+          .permute({2, 0, 3, 1, 4});
   return {heads[0], heads[1], heads[2]};
-}
-
-Heads project_keys_values(const TransformerBlock& block, const at::Tensor& x) {
-  const std::int64_t width = x.size(2);
-  const at::Tensor normed = layer_norm(x, block.ln_1_weight, block.ln_1_bias);
-  const at::Tensor heads =
-      split_heads(at::linear(normed, block.in_proj_weight.narrow(0, width, 2 * width),
-                             block.in_proj_bias.narrow(0, width, 2 * width)),
-                  2);
-  return {{}, heads[0], heads[1]};
 }
 
 at::Tensor attend(const at::Tensor& q,
@@ -61,12 +47,13 @@ at::Tensor mlp(const TransformerBlock& block, const at::Tensor& x, const std::st
   return at::linear(hidden, block.c_proj_weight, block.c_proj_bias);
 }
 
-at::Tensor run_block(const TransformerBlock& block,
-                     const at::Tensor& x,
-                     const std::string& activation,
-                     bool causal) {
-  const Heads heads = project_heads(block, x);
-  const at::Tensor middle = x + project_out(block, attend(heads.q, heads.k, heads.v, causal));
+at::Tensor finish_block(const TransformerBlock& block,
+                        const at::Tensor& x,
+                        const Heads& heads,
+                        const std::string& activation,
+                        bool causal,
+                        const at::Tensor& mask) {
+  const at::Tensor middle = x + project_out(block, attend(heads.q, heads.k, heads.v, causal, mask));
   return middle + mlp(block, middle, activation);
 }
 

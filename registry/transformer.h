@@ -33,9 +33,6 @@ struct Heads {
 /// `x` is [B, R, W].
 [[nodiscard]] Heads project_heads(const TransformerBlock& block, const at::Tensor& x);
 
-/// Keys and values alone: `q` is undefined.
-[[nodiscard]] Heads project_keys_values(const TransformerBlock& block, const at::Tensor& x);
-
 /// Fused attention, softmax(q k^T / 8 + mask) v, heads joined: [B, R, W].
 ///
 /// `mask` is nothing or float32, broadcastable to [B, heads, R, R_k]; `causal` cuts everything
@@ -54,11 +51,14 @@ struct Heads {
                              const at::Tensor& x,
                              const std::string& activation);
 
-/// The whole block on [B, R, W].
-[[nodiscard]] at::Tensor run_block(const TransformerBlock& block,
-                                   const at::Tensor& x,
-                                   const std::string& activation,
-                                   bool causal);
+/// The rest of a block, once its heads are there: x + r(attend(q, k, v)), then + MLP. `x` holds the
+/// rows of `q`, which may be fewer than those of `k` and `v`.
+[[nodiscard]] at::Tensor finish_block(const TransformerBlock& block,
+                                      const at::Tensor& x,
+                                      const Heads& heads,
+                                      const std::string& activation,
+                                      bool causal = false,
+                                      const at::Tensor& mask = {});
 
 /// Throws std::invalid_argument unless `activation` is one of the two.
 void check_activation(const std::string& activation);

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "core/comm/communicator.h"
+
+#include <functional>
+#include <string>
+
+namespace assay {
+
+/// Runs `work`, which must not communicate, on this rank, and returns once all ranks have: either
+/// it succeeded on all, or every rank throws the same JobError, with the message of the lowest rank
+/// on which it threw. What a job brings upon itself thus never leaves one rank waiting for another.
+void agree(Communicator& comm, const std::function<void()>& work);
+
+/// Whether `flag` is set on some rank.
+[[nodiscard]] bool any_rank(Communicator& comm, bool flag);
+
+/// The text of `root` on every rank.
+[[nodiscard]] std::string broadcast_text(Communicator& comm, const std::string& text, int root = 0);
+
+}  // namespace assay

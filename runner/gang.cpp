@@ -1,0 +1,212 @@
+#include "runner/gang.h"
+
+#include "core/error.h"
+#include "runner/process.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <thread>
+
+#ifndef ASSAY_MPIRUN
+#define ASSAY_MPIRUN "mpirun"
+#endif
+
+namespace assay {
+namespace {
+
+constexpr int kChildFailed = 127;
+
+struct Pipe {
+  Descriptor read, write;
+};
+
+Pipe make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw CommError("pipe: {}", std::strerror(errno));
+  return {Descriptor(ends[0]), Descriptor(ends[1])};
+}
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+  std::vector<char*> result;
+  for (std::string& text : strings) result.push_back(text.data());
+  result.push_back(nullptr);
+  return result;
+}
+
+// Between fork and exec: only calls that are safe there.
+[[noreturn]] void become(
+    char* const* command, char* const* environment, int in, int out, int log, int parent) {
+  ::setpgid(0, 0);
+  for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP, SIGCHLD}) ::signal(signal, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // SIGTERM lets mpirun clean up after its ranks; these get SIGKILL when it is gone (rank_start.h).
+  try {
+    die_with_parent(SIGTERM, parent);
+  } catch (const Error&) {
+    ::_exit(kChildFailed);
+  }
+  if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(log, 2) < 0) ::_exit(kChildFailed);
+  ::execvpe(command[0], command, environment);
+  const std::string_view what = "cannot be executed: ";
+  const std::string_view why = ::strerrordesc_np(errno);
+  for (const std::string_view text :
+       {std::string_view(command[0]), std::string_view(": "), what, why}) {
+    if (::write(2, text.data(), text.size()) < 0) break;
+  }
+  ::_exit(kChildFailed);
+}
+
+/// What the launcher said of the end: mpirun's line about a rank, else its last one.
+std::string last_words(const std::filesystem::path& log) {
+  std::ifstream file(log);
+  std::string line, last;
+  while (std::getline(file, line)) {
+    if (line.find("noticed that process rank") != std::string::npos) return line;
+    if (line.find_first_not_of("- ") != std::string::npos) last = line;
+  }
+  return last;
+}
+
+std::string describe_status(int status) {
+  if (WIFSIGNALED(status)) return fmt::format("killed by signal {}", WTERMSIG(status));
+  const int code = WEXITSTATUS(status);
+  if (code > 128 && code < 160) return fmt::format("a rank was killed by signal {}", code - 128);
+  return fmt::format("ended with exit code {}", code);
+}
+
+}  // namespace
+
+std::vector<std::string> launcher_command(int ranks) {
+  if (ranks == 1) return {};
+  const char* named = std::getenv("ASSAY_MPIRUN");
+  std::string mpirun = named != nullptr ? named : ASSAY_MPIRUN;
+  if (named == nullptr && !std::filesystem::exists(mpirun)) mpirun = "mpirun";
+  return {mpirun, "-np", std::to_string(ranks)};
+}
+
+std::vector<std::string> launcher_environment() {
+  std::vector<std::string> result;
+  const auto add_default = [&](const char* name, const char* value) {
+    if (std::getenv(name) == nullptr) result.push_back(fmt::format("{}={}", name, value));
+  };
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const bool outer = text.starts_with("OMPI_COMM_WORLD_") || text.starts_with("PMIX_") ||
+                       text.starts_with("OMPI_MCA_orte_") || text.starts_with("OMPI_MCA_ess_") ||
+                       text.starts_with("PMI_");
+    if (!outer) result.emplace_back(text);
+  }
+  if (::geteuid() == 0) {  // Containers: the user is root, and Open MPI refuses without both.
+    add_default("OMPI_ALLOW_RUN_AS_ROOT", "1");
+    add_default("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    add_default("PRTE_ALLOW_RUN_AS_ROOT", "1");
+    add_default("PRTE_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+  }
+  // Several mpiruns would all bind to the first cores; more ranks than cores are the user's choice.
+  add_default("OMPI_MCA_hwloc_base_binding_policy", "none");
+  add_default("OMPI_MCA_rmaps_base_oversubscribe", "1");
+  add_default("PRTE_MCA_hwloc_default_binding_policy", "none");
+  add_default("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
+  add_default("OMPI_MCA_mpi_yield_when_idle", "1");
+  // Containers without ptrace rights refuse process_vm_readv (open-mpi/ompi#4948).
+  add_default("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+  return result;
+}
+
+Gang::Gang(GangOptions options) : options_(std::move(options)) {
+  std::filesystem::remove_all(options_.folder);
+  std::filesystem::create_directories(options_.folder);
+  std::vector<std::string> command = launcher_command(options_.ranks);
+  command.push_back(options_.worker.string());
+  command.emplace_back("gang");
+  command.insert(command.end(), options_.arguments.begin(), options_.arguments.end());
+  std::vector<std::string> environment = launcher_environment();
+
+  Pipe in = make_pipe(), out = make_pipe();
+  const std::filesystem::path log = options_.folder / "launcher.log";
+  const Descriptor log_file(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  const auto command_pointers = pointers(command), environment_pointers = pointers(environment);
+  const int parent = ::getpid();
+  launcher_ = ::fork();
+  if (launcher_ < 0) throw CommError("fork: {}", std::strerror(errno));
+  if (launcher_ == 0) {
+    become(command_pointers.data(), environment_pointers.data(), in.read.get(), out.write.get(),
+           log_file.get(), parent);
+  }
+  ::setpgid(launcher_, launcher_);  // Here too: whoever comes first.
+  input_ = std::move(in.write);
+  events_ = std::move(out.read);
+  writer_.emplace(input_.get());
+  ::fcntl(events_.get(), F_SETFL, O_NONBLOCK);
+}
+
+Gang::~Gang() {
+  try {
+    static_cast<void>(end(0));
+  } catch (const Error&) {
+    // What does not die now is ended before the next attempt starts.
+  }
+}
+
+std::optional<std::vector<nlohmann::json>> Gang::receive() {
+  std::array<char, 1 << 16> buffer{};
+  bool closed = false;
+  for (;;) {
+    const ssize_t count = ::read(events_.get(), buffer.data(), buffer.size());
+    if (count > 0) reader_.feed({buffer.data(), static_cast<std::size_t>(count)});
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      closed = count == 0 || errno != EAGAIN;
+      break;
+    }
+  }
+  std::vector<nlohmann::json> messages;
+  while (auto message = reader_.next()) messages.push_back(std::move(*message));
+  if (closed && messages.empty()) return std::nullopt;
+  return messages;
+}
+
+std::string Gang::end(double grace_seconds) {
+  close_input();
+  if (!wait_for_launcher(grace_seconds)) {
+    ::kill(-launcher_, SIGTERM);
+    if (!wait_for_launcher(grace_seconds > 0 ? 3 : 0.2)) {
+      ::kill(-launcher_, SIGKILL);
+      if (!wait_for_launcher(10)) {
+        throw CommError("{}: launcher {} does not die", options_.folder.string(), launcher_);
+      }
+    }
+  }
+  end_recorded_ranks(options_.folder);
+  std::string how = describe_status(*status_);
+  const std::string words = last_words(options_.folder / "launcher.log");
+  return words.empty() ? how : how + ": " + words;
+}
+
+bool Gang::wait_for_launcher(double seconds) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  while (!status_) {
+    int status = 0;
+    if (::waitpid(launcher_, &status, WNOHANG) == launcher_) {
+      status_ = status;
+    } else if (std::chrono::steady_clock::now() >= deadline) {
+      return false;
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+  return true;
+}
+
+}  // namespace assay

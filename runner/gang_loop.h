@@ -1,0 +1,43 @@
+#pragma once
+
+#include "core/comm/communicator.h"
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+namespace assay {
+
+/// What a running job may ask of its gang.
+struct JobControl {
+  Communicator& comm;
+  /// Tells the coordinator how far the job is; of rank 0 alone, a few times a second at most.
+  /// Fields: `done`, `total`, `unit`, `loss`.
+  std::function<void(const nlohmann::json&)> progress;
+  /// Whether the job should keep its state and end; may differ between ranks for a moment.
+  std::function<bool()> should_stop;
+};
+
+enum class JobEnd { kDone, kInterrupted };
+
+/// Runs one job on this rank: `run` is the content of the attempt's run.json. Throws JobError, on
+/// every rank alike (`agree.h`), where the job fails for a reason of its own. Anything else that it
+/// throws ends the gang.
+using RunJob = std::function<JobEnd(const nlohmann::json& run, JobControl& control)>;
+
+struct GangRank {
+  std::filesystem::path folder;  ///< Of the gang: logs while no job runs, `rankN.json`.
+  int ranks = 1;                 ///< Asked for; a world of another size is a CommError.
+};
+
+/// The life of one rank of a gang (`design.md` 3): takes jobs from the coordinator until it says
+/// `end`. To be called first in `main`, before any library has started. Returns the exit code.
+///
+/// Messages to rank 0: {"do": "run", "job": id, "file": run.json, "sha256": its digest},
+/// {"do": "stop"}, {"do": "end"}. From it: {"event": "ready" | "started" | "progress" | "done" |
+/// "interrupted" | "failed", "job": id, ...}.
+int run_gang(const GangRank& gang, const RunJob& run_job);
+
+}  // namespace assay

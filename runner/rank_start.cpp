@@ -1,0 +1,69 @@
+#include "runner/rank_start.h"
+
+#include "core/error.h"
+#include "runner/process.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+namespace assay {
+namespace {
+
+constexpr int kFirstFreeDescriptor = 10;  // Away from 0, 1, 2.
+
+int number_from(const char* name, int fallback) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? fallback : std::atoi(text);
+}
+
+}  // namespace
+
+LaunchedRank launched_rank() {
+  // Open MPI, then PMI (MPICH, Intel MPI) and Slurm.
+  for (const auto& [rank, size] :
+       {std::pair("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+        std::pair("PMI_RANK", "PMI_SIZE"), std::pair("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")}) {
+    if (std::getenv(rank) != nullptr) return {number_from(rank, 0), number_from(size, 1)};
+  }
+  return {};
+}
+
+void log_to(const std::filesystem::path& folder, int rank) {
+  std::filesystem::create_directories(folder);
+  const std::filesystem::path log = folder / fmt::format("rank{}.log", rank);
+  const Descriptor file(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  std::fflush(stdout);
+  std::fflush(stderr);
+  if (!file || ::dup2(file.get(), 1) < 0 || ::dup2(file.get(), 2) < 0) {
+    throw DataError("{}: cannot be opened: {}", log.string(), std::strerror(errno));
+  }
+  // Not atomic and not durable on purpose: after a power cut there is no process to be ended.
+  std::ofstream(folder / fmt::format("rank{}.json", rank))
+      << to_json(this_process()).dump() << "\n";
+}
+
+ControlDescriptors start_rank(const std::filesystem::path& folder, int rank) {
+  die_with_parent(SIGKILL, ::getppid());
+  ControlDescriptors control;
+  if (rank == 0) {
+    control.input = Descriptor(::fcntl(0, F_DUPFD_CLOEXEC, kFirstFreeDescriptor));
+    control.events = Descriptor(::fcntl(1, F_DUPFD_CLOEXEC, kFirstFreeDescriptor));
+    if (!control.input || !control.events) {
+      throw CommError("control channel: standard input or output is closed");
+    }
+  }
+  const Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  ::dup2(null.get(), 0);
+  log_to(folder, rank);
+  return control;
+}
+
+}  // namespace assay

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "core/file.h"
+
+#include <filesystem>
+
+namespace assay {
+
+/// This process among those that were started together, before MPI is asked: from the environment
+/// that the launcher sets; a process without one is a world of its own.
+struct LaunchedRank {
+  int rank = 0;
+  int world_size = 1;
+};
+[[nodiscard]] LaunchedRank launched_rank();
+
+/// The descriptors that only rank 0 keeps after `start_rank`.
+struct ControlDescriptors {
+  Descriptor input, events;
+};
+
+/// The first thing a rank does, before any library can print or start a thread: it dies with its
+/// launcher, its descriptors 1 and 2 go to `<folder>/rank<N>.log`, 0 to /dev/null, and
+/// `<folder>/rank<N>.json` says which process it is. Rank 0 gets what was behind 0 and 1.
+[[nodiscard]] ControlDescriptors start_rank(const std::filesystem::path& folder, int rank);
+
+/// Sends descriptors 1 and 2 to `<folder>/rank<N>.log` and records the process there: one attempt
+/// of a job. Throws DataError where the folder cannot be written.
+void log_to(const std::filesystem::path& folder, int rank);
+
+}  // namespace assay

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace assay {
+
+/// Where things lie in a workspace. Names are ids: they never grow with what people call things.
+struct Workspace {
+  std::filesystem::path root;
+
+  [[nodiscard]] std::filesystem::path store() const { return root / "store.db"; }
+  [[nodiscard]] std::filesystem::path features() const { return root / "features"; }
+  [[nodiscard]] std::filesystem::path masks() const { return root / "masks"; }
+  [[nodiscard]] std::filesystem::path digests() const { return root / "digests.json"; }
+  [[nodiscard]] std::filesystem::path gangs() const { return root / "gangs"; }
+  /// `jobs/ab/abcdef...`: spec.json, attempt-N/, checkpoint.safetensors, scores.h5, result.json,
+  /// whose atomic appearance is what makes a job done.
+  [[nodiscard]] std::filesystem::path job(const std::string& id) const {
+    return root / "jobs" / id.substr(0, 2) / id;
+  }
+};
+
+}  // namespace assay

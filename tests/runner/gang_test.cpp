@@ -1,0 +1,139 @@
+#include "runner/gang.h"
+
+#include "core/digest.h"
+#include "core/error.h"
+#include "runner/process.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+#include <poll.h>
+
+#include <csignal>
+
+namespace assay {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Values;
+
+/// Waits for the next message; null where the gang has closed its end.
+nlohmann::json next_message(Gang& gang) {
+  for (;;) {
+    pollfd ready{gang.descriptor(), POLLIN, 0};
+    if (::poll(&ready, 1, 60000) <= 0) return "nothing in 60 s";
+    const auto messages = gang.receive();
+    if (!messages) return nullptr;
+    for (const auto& message : *messages) {
+      if (message["event"] != "progress" && message["event"] != "started") return message;
+    }
+  }
+}
+
+class GangTest : public ::testing::TestWithParam<int> {
+ protected:
+  std::unique_ptr<Gang> start(int asked = 0) {
+    const std::filesystem::path folder = folder_ / "gang";
+    const int ranks = asked > 0 ? asked : GetParam();
+    return std::make_unique<Gang>(
+        GangOptions{GetParam(),
+                    std::filesystem::path(ASSAY_BINARY_DIR) / "gang_test_worker",
+                    {folder.string(), std::to_string(ranks)},
+                    folder});
+  }
+
+  void send(Gang& gang, const std::string& act) {
+    const std::string text = nlohmann::json{{"act", act}}.dump();
+    const std::filesystem::path file = folder_ / act / "run.json";
+    write_file_atomically(file, text);
+    gang.send({{"do", "run"}, {"job", act}, {"file", file.string()}, {"sha256", sha256(text)}});
+  }
+
+  [[nodiscard]] std::string log(const std::string& act, int rank) const {
+    return read_file(folder_ / act / fmt::format("rank{}.log", rank));
+  }
+
+  TemporaryFolder folder_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Ranks, GangTest, Values(1, 2, 3));
+
+TEST_P(GangTest, RunsJobAfterJobAndEndsWhenTold) {
+  const auto gang = start();
+  EXPECT_EQ(next_message(*gang)["ranks"], GetParam());
+  for (const char* act : {"print", "read", "fail", "print"}) {
+    send(*gang, act);
+    EXPECT_EQ(next_message(*gang)["event"], act == std::string("fail") ? "failed" : "done");
+  }
+  gang->send({{"do", "end"}});
+  gang->close_input();
+  EXPECT_EQ(next_message(*gang), nullptr);
+  EXPECT_EQ(gang->end(5), "ended with exit code 0");
+  EXPECT_THAT(log("print", 0), HasSubstr("a library prints to standard output"));
+}
+
+TEST_P(GangTest, AJobThatFailsOnOneRankFailsOnAllWithItsMessage) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  send(*gang, "fail");
+  const auto message = next_message(*gang);
+  EXPECT_EQ(message["error"], "a.png: truncated");
+  for (int rank = 0; rank < GetParam(); ++rank) {
+    EXPECT_THAT(log("fail", rank), HasSubstr("a.png: truncated"));
+  }
+}
+
+TEST_P(GangTest, TheDeathOfOneRankEndsAllAndIsNamed) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  const auto ranks = recorded_ranks(folder_ / "gang");
+  EXPECT_EQ(ranks.size(), static_cast<std::size_t>(GetParam()));
+  send(*gang, "kill");
+  EXPECT_EQ(next_message(*gang), nullptr);
+  EXPECT_THAT(gang->end(5), HasSubstr("signal 9"));
+  for (const ProcessIdentity& rank : ranks) EXPECT_EQ(is_alive(rank), false);
+}
+
+TEST_P(GangTest, WhatOneRankThrowsAloneEndsTheGang) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  send(*gang, "throw");
+  EXPECT_EQ(next_message(*gang), nullptr);
+  EXPECT_THAT(gang->end(5), HasSubstr("exit code 1"));
+  EXPECT_THAT(log("throw", GetParam() - 1), HasSubstr("one rank alone"));
+}
+
+TEST_P(GangTest, StopReachesARunningJob) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  send(*gang, "wait");
+  gang->send({{"do", "stop"}});
+  EXPECT_EQ(next_message(*gang)["event"], "interrupted");
+}
+
+TEST_P(GangTest, EndKillsAGangThatDoesNotListen) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  const auto ranks = recorded_ranks(folder_ / "gang");
+  for (const ProcessIdentity& rank : ranks) ::kill(rank.pid, SIGSTOP);
+  static_cast<void>(gang->end(0));
+  for (const ProcessIdentity& rank : ranks) EXPECT_EQ(is_alive(rank), false);
+}
+
+TEST_P(GangTest, AWorldOfAnotherSizeIsANamedError) {
+  const auto gang = start(GetParam() + 1);
+  EXPECT_EQ(next_message(*gang), nullptr);
+  static_cast<void>(gang->end(5));
+  EXPECT_THAT(read_file(folder_ / "gang/rank0.log"),
+              HasSubstr(fmt::format("this gang has {} ranks, {} were asked for", GetParam(),
+                                    GetParam() + 1)));
+}
+
+TEST(GangStart, AnUnknownProgramIsNamed) {
+  const TemporaryFolder folder;
+  Gang gang({1, folder / "no-such-worker", {}, folder / "gang"});
+  EXPECT_EQ(next_message(gang), nullptr);
+  EXPECT_THAT(gang.end(5), HasSubstr("no-such-worker: cannot be executed: No such file"));
+}
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,38 @@
+// A worker whose jobs do what a test wants to see: {"act": ..., ...} in the spec.
+
+#include "core/error.h"
+#include "runner/agree.h"
+#include "runner/gang_loop.h"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+int main(int argc, char** argv) {
+  using namespace assay;
+  if (argc != 4) return 2;
+  const GangRank gang{argv[2], std::atoi(argv[3])};
+  return run_gang(gang, [&](const nlohmann::json& run, JobControl& control) {
+    const std::string act = run.at("act");
+    const bool last = control.comm.rank() + 1 == control.comm.world_size();
+    if (act == "print") std::puts("a library prints to standard output");
+    if (act == "fail")
+      agree(control.comm, [&] {
+        if (last) throw DataError("a.png: truncated");
+      });
+    if (act == "throw" && last) throw std::runtime_error("one rank alone");
+    if (act == "kill" && last) ::raise(SIGKILL);
+    if (act == "wait") {
+      while (!any_rank(control.comm, control.should_stop())) control.progress({{"done", 1}});
+      return JobEnd::kInterrupted;
+    }
+    if (act == "read")
+      agree(control.comm, [&] {
+        if (std::getchar() != EOF) throw JobError("input");
+      });
+    return JobEnd::kDone;
+  });
+}

@@ -55,7 +55,7 @@ class GangTest : public ::testing::TestWithParam<int> {
   TemporaryFolder folder_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Ranks, GangTest, Values(1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(Ranks, GangTest, Values(1, 3));
 
 TEST_P(GangTest, RunsJobAfterJobAndEndsWhenTold) {
   const auto gang = start();
@@ -77,6 +77,8 @@ TEST_P(GangTest, AJobThatFailsOnOneRankFailsOnAllWithItsMessage) {
   send(*gang, "fail");
   const auto message = next_message(*gang);
   EXPECT_EQ(message["error"], "a.png: truncated");
+  gang->send({{"do", "end"}});
+  static_cast<void>(gang->end(5));
   for (int rank = 0; rank < GetParam(); ++rank) {
     EXPECT_THAT(log("fail", rank), HasSubstr("a.png: truncated"));
   }

@@ -15,16 +15,16 @@ namespace assay {
 
 /// A named difference between variants of a method: paper against release, or a row of an ablation.
 struct SwitchDescription {
-  std::string
-      name;  ///< `dap.select`, as `spec/methods-seeds.md` 3.8 and `spec/ablations.md` 1 spell it.
-  std::string meaning;                       ///< One line for `assay methods`.
-  nlohmann::json example;                    ///< A value of the right JSON type; a list of fixed
-                                             ///< length unless `is_set`.
-  std::vector<nlohmann::json> choices;       ///< Where not empty: the only legal values.
+  std::string name;     ///< `dap.select`, as `spec/methods-seeds.md` 3.8 and `spec/ablations.md` 1
+                        ///< spell it.
+  std::string meaning;  ///< One line for `assay methods`.
+  nlohmann::json example = {};  ///< A value of the right JSON type; a list has this length unless
+                                ///< `is_set`.
+  std::vector<nlohmann::json> choices = {};  ///< Where not empty: the only legal values.
   double minimum = -1e300, maximum = 1e300;  ///< Of numbers, inclusive.
   bool is_set = false;                       ///< A list of any length; one entry may stand alone.
-  std::vector<std::string> keywords;         ///< Words that stand for a value of the backbone:
-                                             ///< `auto`, `last`, `quarters`.
+  std::vector<std::string> keywords = {};    ///< Words for a value of the backbone: `auto`, `last`,
+                                             ///< `quarters`.
 };
 
 /// What a study can say about a method: data without LibTorch, for planning and for `assay
@@ -43,12 +43,12 @@ struct MethodDescription {
 /// A method with every switch resolved: what a job's identity holds.
 struct ResolvedMethod {
   std::string method, preset;
-  nlohmann::json switches;   ///< Object, every switch of the method with its value.
-  nlohmann::json effective;  ///< The same less those without effect under the others (identity).
-  nlohmann::json training;   ///< What of `effective` reaches the checkpoint: identity of a train
-                             ///< job (`infer.sigma` does not, nor `prompt.object_test`).
-  nlohmann::json params;     ///< Only what the study changed, by full name (for tables).
-  FeatureSpec features;      ///< What it reads of the backbone.
+  nlohmann::json switches = {};   ///< Object, every switch of the method with its value.
+  nlohmann::json effective = {};  ///< Less those without effect under the others (identity).
+  nlohmann::json training = {};   ///< What of `effective` reaches the checkpoint: identity of a
+                                  ///< train job (`infer.sigma` does not, nor `prompt.object_test`).
+  nlohmann::json params = {};     ///< Only what the study changed, by full name (for tables).
+  FeatureSpec features = {};      ///< What it reads of the backbone.
   bool trained = true;
 };
 

@@ -1,0 +1,83 @@
+#include "registry/local_loss.h"
+
+#include "registry/local_loss_kernel.h"
+
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+#include <stdexcept>
+
+namespace assay {
+namespace {
+
+std::int64_t checked_grid(const at::Tensor& probability, const at::Tensor& masks) {
+  const bool shapes = probability.dim() == 2 && masks.dim() == 3 &&
+                      probability.size(0) == masks.size(0) && masks.size(1) == masks.size(2);
+  const std::int64_t grid =
+      shapes ? std::llround(std::sqrt(static_cast<double>(probability.size(1)))) : 0;
+  if (!shapes || grid == 0 || grid * grid != probability.size(1) ||
+      probability.scalar_type() != at::kFloat || masks.scalar_type() != at::kByte) {
+    throw std::invalid_argument(
+        fmt::format("local_sums: {} [{}] and {} [{}], expected Float [B, g * g] and Byte [B, S, S]",
+                    c10::toString(probability.scalar_type()), fmt::join(probability.sizes(), ", "),
+                    c10::toString(masks.scalar_type()), fmt::join(masks.sizes(), ", ")));
+  }
+  return grid;
+}
+
+class LocalSums : public torch::autograd::Function<LocalSums> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context,
+                            const at::Tensor& probability,
+                            const at::Tensor& masks) {
+    const std::int64_t grid = checked_grid(probability, masks);
+    const std::int64_t batch = masks.size(0), size = masks.size(1);
+    const double pixels = static_cast<double>(size * size);
+    const at::Tensor patches = probability.contiguous(), bytes = masks.contiguous();
+    at::Tensor sums = at::empty({batch, kLocalSums}, at::kDouble);
+    const bool differentiable = probability.requires_grad();
+    at::Tensor d_focal, d_overlap;
+    if (differentiable) {
+      d_focal = at::empty_like(patches);
+      d_overlap = at::empty_like(patches);
+    }
+    const BilinearAxis axis(grid, size);
+    LocalLossKernel kernel(axis);
+    for (std::int64_t image = 0; image < batch; ++image) {
+      const std::int64_t at = image * grid * grid;
+      const PixelSums of_image = kernel(
+          patches.data_ptr<float>() + at, bytes.data_ptr<std::uint8_t>() + image * size * size,
+          differentiable ? d_focal.data_ptr<float>() + at : nullptr,
+          differentiable ? d_overlap.data_ptr<float>() + at : nullptr);
+      double* row = sums.data_ptr<double>() + image * kLocalSums;
+      row[kFocal] = of_image.focal / pixels;
+      row[kAbnormal] = of_image.abnormal;
+      row[kOverlap] = of_image.overlap;
+      row[kMask] = of_image.mask;
+    }
+    if (differentiable) {
+      context->save_for_backward(
+          {d_focal / pixels, at::tensor(kernel.d_abnormal()).unsqueeze(0), d_overlap});
+    }
+    return sums;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor outer = gradients[0].to(at::kFloat);  // [B, 4]
+    return {outer.narrow(1, kFocal, 1) * saved[0] + outer.narrow(1, kAbnormal, 1) * saved[1] +
+                outer.narrow(1, kOverlap, 1) * saved[2],
+            at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor local_sums(const at::Tensor& probability, const at::Tensor& masks) {
+  return LocalSums::apply(probability, masks);
+}
+
+}  // namespace assay

@@ -1,0 +1,71 @@
+#include "registry/losses.h"
+
+#include "registry/local_loss.h"
+
+#include <ATen/ATen.h>
+
+namespace assay {
+namespace {
+
+at::Tensor dice_fraction(const at::Tensor& overlap, const at::Tensor& sizes) {
+  return (2 * overlap + 1) / (sizes + 1);
+}
+
+// +1 for anomalous, -1 for normal.
+at::Tensor signs(const at::Tensor& labels) { return labels.to(at::kDouble) * 2 - 1; }
+
+}  // namespace
+
+at::Tensor local_terms(const at::Tensor& probability,
+                       const at::Tensor& masks,
+                       const at::Tensor& has_pixel_term) {
+  const at::Tensor chosen = has_pixel_term.nonzero().squeeze(1);
+  if (chosen.size(0) == 0) return at::zeros({kLocalTerms}, at::kDouble);
+  const at::Tensor sums =
+      local_sums(probability.index_select(0, chosen), masks.index_select(0, chosen));
+  const double pixels = static_cast<double>(masks.size(1) * masks.size(2));
+  const at::Tensor abnormal = sums.select(1, kAbnormal), overlap = sums.select(1, kOverlap),
+                   mask = sums.select(1, kMask);
+  // The normal channel from the same sums: p_n = 1 - p, G_n = 1 - G (3.10, R12).
+  const at::Tensor normal_overlap = pixels - abnormal - mask + overlap;
+  return at::stack({sums.select(1, kFocal).sum(), dice_fraction(overlap, abnormal + mask).sum(),
+                    dice_fraction(normal_overlap, 2 * pixels - abnormal - mask).sum()});
+}
+
+at::Tensor local_loss(const at::Tensor& totals,
+                      double num_images,
+                      std::int64_t num_layers,
+                      bool with_focal,
+                      bool with_dice) {
+  const at::Tensor means = totals / num_images;
+  at::Tensor loss;
+  if (with_focal) loss = means[0];
+  if (with_dice) {
+    const at::Tensor dice = (num_layers - means[1]) + (num_layers - means[2]);
+    loss = with_focal ? loss + dice : dice;
+  }
+  return loss;
+}
+
+at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels) {
+  const at::Tensor difference = logits.select(1, 1) - logits.select(1, 0);
+  return -at::log_sigmoid(signs(labels) * difference).sum();
+}
+
+at::Tensor image_focal_sum(const at::Tensor& score, const at::Tensor& labels, bool score_is_logit) {
+  const at::Tensor sign = signs(labels);
+  const at::Tensor entropy = score_is_logit
+                                 ? -at::log_sigmoid(sign * score)
+                                 // p_t = s for anomalous images, 1 - s for normal ones.
+                                 : at::clamp_max(-((1 - sign) / 2 + sign * score).log(), 100);
+  return ((1 - (-entropy).exp()).square() * entropy).sum();
+}
+
+at::Tensor orthogonality(const at::Tensor& texts, bool ordered) {
+  const at::Tensor units = at::div(texts, texts.norm(2, 1, /*keepdim=*/true)).to(at::kDouble);
+  const at::Tensor cosines = at::matmul(units, units.t()).abs();  // [K, K]
+  const at::Tensor off_diagonal = cosines.sum() - cosines.diagonal().sum();
+  return ordered ? off_diagonal : off_diagonal / 2;
+}
+
+}  // namespace assay

@@ -1,0 +1,159 @@
+#include "core/error.h"
+#include "registry/catalogue_entry.h"
+
+#include <algorithm>
+
+namespace assay {
+namespace {
+
+using Json = nlohmann::json;
+
+bool class_aware(const Json& switches, const char* phase) { return switches.at(phase) == "cls"; }
+
+bool has_local_loss(const Json& switches) {
+  return switches.at("loss.lambda") != 0.0 &&
+         (switches.at("loss.focal") == true || switches.at("loss.dice") == true);
+}
+
+void check(const Json& switches, const BackboneDescription& backbone, std::int64_t /*size*/) {
+  check_deep_prompts("anomalyclip", switches, backbone);
+  if (switches.at("loss.global") == false && !has_local_loss(switches) &&
+      switches.at("train.epochs") != 0) {
+    throw ConfigError(
+        "anomalyclip: 'loss.global', 'loss.focal' and 'loss.dice' are all off, expected one of "
+        "them on, or 'train.epochs = 0'");
+  }
+}
+
+bool side_streams_tapped(const Json& switches) {
+  const auto streams = switches.at("vis.attention").get<std::vector<std::string>>();
+  const auto layers = switches.at("vis.layers").get<std::vector<std::int64_t>>();
+  return streams != std::vector<std::string>{"qk"} &&
+         layers.back() >= switches.at("vis.first_block").get<std::int64_t>();
+}
+
+Json effective(Json switches) {
+  if (!class_aware(switches, "prompt.object_train") && !class_aware(switches, "prompt.object_test"))
+    erase(switches, {"prompt.words"});
+  if (!side_streams_tapped(switches)) {
+    // Every stream is the plain one below the first block with side streams.
+    switches["vis.attention"] = {"qk"};
+    erase(switches, {"vis.first_block"});
+  }
+  if (!has_local_loss(switches)) {
+    switches["loss.lambda"] = 0.0;
+    erase(switches, {"loss.focal", "loss.dice"});
+  }
+  erase_idle_text_and_training(switches);
+  if (switches.at("train.epochs") == 0) erase(switches, {"prompt.object_train"});
+  return switches;
+}
+
+Json training(Json effective) {
+  const bool words = effective.value("prompt.object_train", "") == "cls";
+  erase(effective, {"infer.sigma", "prompt.object_test"});
+  if (!words) erase(effective, {"prompt.words"});
+  return effective;
+}
+
+FeatureSpec features(const Json& switches,
+                     const BackboneDescription& backbone,
+                     std::int64_t image_size) {
+  FeatureSpec spec{.backbone = backbone.name,
+                   .image_size = image_size,
+                   .streams = {"qk"},
+                   .first_block = 0,
+                   .layers = switches.at("vis.layers").get<std::vector<std::int64_t>>(),
+                   .cls_ln_post = switches.at("vis.cls_ln_post"),
+                   .activation = switches.at("vis.activation"),
+                   .pos_resize = switches.at("vis.pos_resize")};
+  if (side_streams_tapped(switches)) {
+    spec.streams = switches.at("vis.attention").get<std::vector<std::string>>();
+    spec.first_block = switches.at("vis.first_block").get<std::int64_t>();
+  }
+  return spec;
+}
+
+std::vector<SwitchDescription> own_switches() {
+  return {
+      {.name = "prompt.object_train",
+       .meaning = "what the prompts name in training: the word object, or the category",
+       .example = "object",
+       .choices = {"object", "cls"}},
+      {.name = "prompt.object_test",
+       .meaning = "the same at test",
+       .example = "object",
+       .choices = {"object", "cls"}},
+      {.name = "prompt.abnormal_word",
+       .meaning = "fixed words before the object of the abnormal prompt, may be empty",
+       .example = "damaged"},
+      {.name = "prompt.shared",
+       .meaning = "one set of learned tokens in both prompts",
+       .example = false},
+      {.name = "prompt.E", .meaning = "learned tokens of a prompt", .example = 12, .minimum = 1},
+      {.name = "vis.attention",
+       .meaning = "streams that give patch features; logits of several are averaged",
+       .example = {"vv"},
+       .choices = {"qk", "qq", "kk", "vv"},
+       .is_set = true},
+      {.name = "vis.first_block",
+       .meaning = "first block with side streams (auto: first tap)",
+       .example = 6,
+       .minimum = 1,
+       .keywords = {"auto"}},
+      {.name = "vis.layers",
+       .meaning = "blocks whose patch features are used, each with its own loss and map",
+       .example = {24},
+       .minimum = 1,
+       .is_set = true,
+       .keywords = {"last", "quarters"}},
+      {.name = "vis.cls_ln_post",
+       .meaning = "the class token passes ln_post before the projection",
+       .example = false},
+      {.name = "loss.lambda", .meaning = "weight of the local loss", .example = 4.0, .minimum = 0},
+      {.name = "loss.global", .meaning = "cross-entropy of the image logits", .example = true},
+      {.name = "loss.focal", .meaning = "focal loss of the maps", .example = true},
+      {.name = "loss.dice", .meaning = "Dice losses of the maps", .example = true},
+  };
+}
+
+}  // namespace
+
+// spec/methods-seeds.md 2, spec/methods-baselines.md 11, spec/ablations.md 1.3.
+CatalogueEntry anomalyclip_entry() {
+  MethodDescription method{
+      .name = "anomalyclip",
+      .paper = "AnomalyCLIP: Object-agnostic Prompt Learning for Zero-shot Anomaly Detection, 2024",
+      .trained = true,
+      .switches = own_switches(),
+      .presets = {},
+      .default_preset = "paper",
+      .short_names = {{"E", "prompt.E"}}};
+  for (const auto& more : {learned_text_switches(), training_switches(), common_switches()}) {
+    method.switches.insert(method.switches.end(), more.begin(), more.end());
+  }
+  std::map<std::string, Json> paper = {{"prompt.object_train", "object"},
+                                       {"prompt.object_test", "object"},
+                                       {"prompt.abnormal_word", "damaged"},
+                                       {"prompt.shared", false},
+                                       {"prompt.E", 12},
+                                       {"vis.attention", {"vv"}},
+                                       {"vis.first_block", "auto"},
+                                       {"vis.layers", "quarters"},
+                                       {"vis.cls_ln_post", false},
+                                       {"loss.lambda", 1.0},
+                                       {"loss.global", true},
+                                       {"loss.focal", true},
+                                       {"loss.dice", true}};
+  paper.merge(learned_text_values(/*deep_fp16=*/"off"));
+  paper.merge(training_values(/*epochs=*/15, /*batch=*/8, /*learning_rate=*/1e-3, "test"));
+  paper.merge(common_values(/*sigma=*/4));
+  std::map<std::string, Json> released = paper;
+  released["text.deep_fp16"] = "fwd_bwd";
+  released["vis.layers"] = "last";
+  released["loss.lambda"] = 4.0;
+  method.presets = {{"paper", std::move(paper)}, {"released", std::move(released)}};
+  return {std::move(method), check, effective, training, features};
+}
+
+}  // namespace assay

@@ -2,15 +2,15 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <unordered_map>
 #include <vector>
 
 namespace assay {
 
-/// CLIP's byte-pair encoding (`spec/methods-baselines.md` 1.5).
+/// CLIP's byte-pair encoding (`spec/methods-baselines.md` 1.5), less ftfy's repair of broken
+/// Unicode; of HTML's entities, the five of XML and the numeric ones are unescaped.
 class Tokenizer {
  public:
   static constexpr std::int64_t kStart = 49406, kEnd = 49407, kContext = 77;
@@ -20,12 +20,20 @@ class Tokenizer {
   /// it.
   explicit Tokenizer(const std::filesystem::path& merges);
 
-  /// Ids of `text` without start and end.
+  /// Ids of `text` (UTF-8) without start and end. Throws ConfigError where it is not UTF-8.
   [[nodiscard]] std::vector<std::int64_t> encode(std::string_view text) const;
 
+  /// Start, ids of `text`, end: at most 77, not padded. Throws ConfigError where there are more,
+  /// unless `cut`: then the first 77, the last one being the end token (open_clip's rule).
+  [[nodiscard]] std::vector<std::int64_t> encode_prompt(std::string_view text,
+                                                        bool cut = false) const;
+
  private:
-  std::map<std::pair<std::string, std::string>, std::int64_t> ranks_;
-  std::map<std::string, std::int64_t, std::less<>> ids_;
+  /// Appends the ids of one word, given as bytes.
+  void append_word(std::string_view word, std::vector<std::int64_t>& ids) const;
+
+  std::vector<std::int64_t> byte_ids_;  ///< Of each byte inside a word; at a word's end 256 more.
+  std::unordered_map<std::uint64_t, std::int64_t> merges_;  ///< Two ids -> id, lower = earlier.
 };
 
 }  // namespace assay

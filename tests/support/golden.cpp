@@ -1,6 +1,7 @@
 #include "tests/support/golden.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
@@ -126,6 +127,7 @@ std::vector<std::filesystem::path> golden_files(const std::string& kind) {
 }
 
 GoldenFile load_golden(const std::filesystem::path& path) {
+  at::set_num_threads(1);  // The tensors are small.
   GoldenFile file;
   file.path = path;
   file.content = read_safetensors(path);

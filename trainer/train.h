@@ -46,6 +46,9 @@ struct TrainResult {
   std::int64_t steps = 0;
   std::vector<double> epoch_losses;  ///< Mean over the steps of each epoch.
   bool resumed = false;
+  /// Steps before and after a resumption ran with another CPU capability or number of threads: the
+  /// bits may differ from those of one run.
+  bool mixed_numerics = false;
   bool interrupted = false;  ///< `should_stop` said so on some rank; the state is saved.
 };
 
@@ -55,9 +58,12 @@ struct TrainResult {
 /// virtual shards of `images_per_shard` images, dealt to the ranks in contiguous pieces; sums and
 /// gradients are added in shard order, so that any number of ranks gives the same bits on one kind
 /// of CPU. Rank 0 writes the state (parameters, Adam moments, step) as safetensors, atomically; the
-/// next call with the same identity goes on from it with the same bits. Throws JobError, on every
-/// rank alike, naming the step and the images of the first bad shard where a sum, the loss or a
-/// gradient is NaN or infinite.
+/// next call with the same identity goes on from it with the same bits.
+///
+/// A collective call. Throws JobError, on every rank alike, naming the step and the images of the
+/// first bad shard where a sum, the loss or a gradient is NaN or infinite; also where one rank
+/// alone fails to load images or to save the state. `on_step` and `should_stop` are called on every
+/// rank and do not throw.
 TrainResult train(Method& method,
                   const BatchSource& source,
                   const TrainOptions& options,

@@ -1,0 +1,31 @@
+#include "trainer/adam.h"
+
+#include <cmath>
+#include <cstddef>
+
+namespace assay {
+
+void adam_step(const AdamSettings& settings,
+               std::int64_t t,
+               std::span<float> parameter,
+               std::span<const float> gradient,
+               std::span<float> m,
+               std::span<float> v) {
+  const double correction1 = 1.0 - std::pow(settings.beta1, static_cast<double>(t));
+  const double correction2 = 1.0 - std::pow(settings.beta2, static_cast<double>(t));
+  const auto step_size = static_cast<float>(-settings.learning_rate / correction1);
+  const auto root = static_cast<float>(std::sqrt(correction2));
+  const auto epsilon = static_cast<float>(settings.epsilon);
+  const auto weight1 = static_cast<float>(1.0 - settings.beta1);
+  const auto beta2 = static_cast<float>(settings.beta2);
+  const auto weight2 = static_cast<float>(1.0 - settings.beta2);
+  for (std::size_t i = 0; i < parameter.size(); ++i) {
+    const float g = gradient[i];
+    // at::lerp is written from the nearer end.
+    m[i] = weight1 < 0.5F ? m[i] + weight1 * (g - m[i]) : g - (g - m[i]) * (1.0F - weight1);
+    v[i] = v[i] * beta2 + weight2 * g * g;
+    parameter[i] += step_size * m[i] / (std::sqrt(v[i]) / root + epsilon);
+  }
+}
+
+}  // namespace assay

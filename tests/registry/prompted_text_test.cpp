@@ -1,6 +1,6 @@
 #include "registry/prompted_text.h"
 
-#include "tests/support/golden.h"
+#include "tests/support/small_clip.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -14,15 +14,7 @@ namespace {
 constexpr std::int64_t kWidth = 128, kNumAbnormal = 3;
 
 const Clip& small_clip() {
-  static const Clip clip(golden_clip("prompted", {.vision_width = 64,
-                                                  .vision_layers = 1,
-                                                  .patch = 8,
-                                                  .native_grid = 2,
-                                                  .text_width = kWidth,
-                                                  .text_layers = 5,
-                                                  .context = 77,
-                                                  .vocabulary = 100,
-                                                  .joint = 64}));
+  static const Clip clip(small_clip_weights());
   return clip;
 }
 

@@ -1,0 +1,137 @@
+#include "registry/safetensors.h"
+
+#include "core/error.h"
+#include "core/file.h"
+#include "tests/support/temporary_folder.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+
+namespace assay {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+// 8 bytes of length, a header, `data_bytes` zero bytes.
+std::string file_of(const std::string& header, std::size_t data_bytes) {
+  std::string out(8, '\0');
+  for (std::size_t i = 0; i < 8; ++i) out[i] = static_cast<char>(header.size() >> (8 * i));
+  return out + header + std::string(data_bytes, '\0');
+}
+
+template <typename Matcher>
+void expect_refused(const std::string& content, const Matcher& message) {
+  const TemporaryFolder folder;
+  const auto path = folder / "weights.safetensors";
+  write_file_atomically(path, content);
+  EXPECT_THAT([&] { (void)read_safetensors(path); },
+              ThrowsMessage<DataError>(AllOf(HasSubstr(path.string()), message)));
+}
+
+SafeTensors sample() {
+  SafeTensors content;
+  content.metadata = {{"kind", "test"}, {"note", "quotes \" and \\"}};
+  content.tensors["f32"] = at::arange(6, at::kFloat).view({2, 3}).t();  // Not contiguous.
+  content.tensors["f64"] = at::full({}, 0.1, at::kDouble);
+  content.tensors["f16"] = at::arange(3).to(at::kHalf);
+  content.tensors["bf16"] = at::arange(5).to(at::kBFloat16);
+  content.tensors["i64"] = at::arange(2);
+  content.tensors["i32"] = at::arange(3, at::kInt);
+  content.tensors["u8"] = at::arange(7, at::kByte);
+  content.tensors["bool"] = at::arange(3).eq(1);
+  content.tensors["empty"] = at::empty({0, 4}, at::kFloat);
+  return content;
+}
+
+TEST(SafeTensors, ComeBackAsTheyWere) {
+  const TemporaryFolder folder;
+  const SafeTensors written = sample();
+  write_safetensors(folder / "f", written);
+  const SafeTensors read = read_safetensors(folder / "f");
+  EXPECT_EQ(read.metadata, written.metadata);
+  ASSERT_EQ(read.tensors.size(), written.tensors.size());
+  for (const auto& [name, tensor] : written.tensors) {
+    const at::Tensor& found = read.tensors.at(name);
+    EXPECT_EQ(found.scalar_type(), tensor.scalar_type()) << name;
+    EXPECT_TRUE(at::equal(found, tensor)) << name;
+  }
+}
+
+TEST(SafeTensors, OfEqualContentAreEqualBytes) {
+  const TemporaryFolder folder;
+  write_safetensors(folder / "a", sample());
+  write_safetensors(folder / "b", read_safetensors(folder / "a"));
+  EXPECT_EQ(read_file(folder / "a"), read_file(folder / "b"));
+}
+
+TEST(SafeTensors, CutAnywhereAreRefused) {
+  const TemporaryFolder folder;
+  write_safetensors(folder / "whole", sample());
+  const std::string whole = read_file(folder / "whole");
+  for (std::size_t length = 0; length < whole.size(); length += 13) {
+    write_file_atomically(folder / "cut", whole.substr(0, length));
+    EXPECT_THROW((void)read_safetensors(folder / "cut"), DataError) << length << " bytes";
+  }
+  expect_refused(whole.substr(0, whole.size() - 1), HasSubstr("truncated"));
+}
+
+TEST(SafeTensors, ThatAreMissingAreNamed) {
+  EXPECT_THAT([] { (void)read_safetensors("/nowhere/w.safetensors"); },
+              ThrowsMessage<DataError>(HasSubstr("/nowhere/w.safetensors")));
+}
+
+TEST(SafeTensors, TellAGitLfsPointerAndAWebPageFromWeights) {  // Case W03.
+  expect_refused("version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') +
+                     "\nsize 934088680\n",
+                 HasSubstr("Git LFS pointer to a file of 934088680 bytes, not the weights; run "
+                           "'git lfs pull'"));
+  expect_refused("\n<!DOCTYPE html><html><body>Sign in</body></html>", HasSubstr("HTML page"));
+  expect_refused("PK\x03\x04 and so on", HasSubstr("PyTorch archive"));
+}
+
+TEST(SafeTensors, NeverBelieveTheLengthOfAHeader) {  // Case W04.
+  std::string kilobyte(1024, '\0');
+  kilobyte.replace(0, 4, std::string("\x00\x9F\xDF\x07", 4));  // 132,095,744.
+  expect_refused(kilobyte, AllOf(HasSubstr("132095744"), HasSubstr("1016")));
+  expect_refused(std::string(64, '\xFF'), HasSubstr("18446744073709551615"));
+  expect_refused("", HasSubstr("0 bytes long"));
+  expect_refused("1234567", HasSubstr("7 bytes long"));
+}
+
+TEST(SafeTensors, WithAHeaderOverTheFormatsLimitAreRefused) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "f", std::string("\x01\xE1\xF5\x05\x00\x00\x00\x00", 8));
+  std::filesystem::resize_file(folder / "f", 200'000'000);  // Sparse.
+  EXPECT_THAT([&] { (void)read_safetensors(folder / "f"); },
+              ThrowsMessage<DataError>(HasSubstr("header of 100000001 bytes, the format allows "
+                                                 "100000000")));
+}
+
+TEST(SafeTensors, WithOffsetsThatCannotBeAreRefused) {
+  const auto entry = [](const std::string& name, const std::string& shape, int begin, int end) {
+    return fmt::format(R"("{}":{{"dtype":"F32","shape":{},"data_offsets":[{},{}]}})", name, shape,
+                       begin, end);
+  };
+  expect_refused(file_of("{" + entry("a", "[2]", 0, 8) + "," + entry("b", "[2]", 4, 12) + "}", 12),
+                 HasSubstr("'b' overlaps"));
+  expect_refused(file_of("{" + entry("a", "[2]", 0, 12) + "}", 12), HasSubstr("'a'"));
+  expect_refused(file_of("{" + entry("a", "[2]", 8, 0) + "}", 8), HasSubstr("'a'"));
+  expect_refused(file_of("{" + entry("a", "[2]", 4, 12) + "}", 12), HasSubstr("no tensor"));
+  expect_refused(file_of("{" + entry("a", "[2]", 0, 8) + "}", 12), HasSubstr("4 bytes behind"));
+  expect_refused(file_of("{" + entry("a", "[-2]", 0, 8) + "}", 8), HasSubstr("'a'"));
+  expect_refused(file_of("{" + entry("a", "[4294967296,4294967296,4294967296]", 0, 0) + "}", 0),
+                 HasSubstr("'a'"));
+}
+
+TEST(SafeTensors, OfAnotherTypeOrWithoutAHeaderAreRefused) {
+  expect_refused(file_of(R"({"a":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}})", 8),
+                 HasSubstr("dtype C64"));
+  expect_refused(file_of("not json", 0), HasSubstr("not a safetensors file"));
+  expect_refused(file_of(R"({"a":{"shape":[1]}})", 0), HasSubstr("not a safetensors file"));
+  expect_refused(file_of("[1]", 0), HasSubstr("not a safetensors file"));
+}
+
+}  // namespace
+}  // namespace assay

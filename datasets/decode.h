@@ -12,16 +12,20 @@ namespace assay {
 
 using Bytes = std::span<const std::byte>;
 
-[[nodiscard]] Image decode_jpeg(Bytes bytes, const std::string& where);
-[[nodiscard]] Image decode_png(Bytes bytes, const std::string& where);
-[[nodiscard]] Image decode_bmp(Bytes bytes, const std::string& where);
-[[nodiscard]] Image decode_tiff(Bytes bytes, const std::string& where);
+/// How much of a file is wanted: size, channels and notes of the header alone, or the pixels too.
+enum class Decode { kHeader, kPixels };
 
-/// An image of that size with its pixels allocated. Throws DataError where a side is 0 or there are
-/// more than 2^28 pixels.
+[[nodiscard]] Image decode_jpeg(Bytes bytes, Decode what, const std::string& where);
+[[nodiscard]] Image decode_png(Bytes bytes, Decode what, const std::string& where);
+[[nodiscard]] Image decode_bmp(Bytes bytes, Decode what, const std::string& where);
+[[nodiscard]] Image decode_tiff(Bytes bytes, Decode what, const std::string& where);
+
+/// An image of that size, its pixels allocated where they are wanted. Throws DataError where a side
+/// is 0 or there are more than 2^28 pixels.
 [[nodiscard]] Image allocate_image(std::int64_t height,
                                    std::int64_t width,
                                    std::int32_t channels,
+                                   Decode what,
                                    const std::string& where);
 
 /// Orientation (1..8) in a block of EXIF data that begins with its TIFF header; 1 where none is

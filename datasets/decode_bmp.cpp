@@ -23,7 +23,7 @@ T little_endian(Bytes bytes, std::size_t offset) {
 }
 
 // stb_image reads zeros beyond the end of the file, so the length is checked against the header.
-void check_length(Bytes bytes, const std::string& where) {
+Image read_header(Bytes bytes, Decode what, const std::string& where) {
   constexpr std::size_t kFileHeader = 14;
   if (bytes.size() < kFileHeader + 12) throw DataError("{}: damaged BMP: no header", where);
   const auto offset = little_endian<std::uint32_t>(bytes, 10);
@@ -39,22 +39,25 @@ void check_length(Bytes bytes, const std::string& where) {
     height = std::abs(std::int64_t{little_endian<std::int32_t>(bytes, 22)});
     bits = little_endian<std::uint16_t>(bytes, 28);
   }
-  const Image sized = allocate_image(height, width, 0, where);
-  const std::int64_t row_bytes = (sized.width * bits + 31) / 32 * 4;
-  const std::int64_t needed = offset + row_bytes * sized.height;
+  Image image = allocate_image(height, width, 3, what, where);
+  const std::int64_t row_bytes = (width * bits + 31) / 32 * 4;
+  const std::int64_t needed = offset + row_bytes * height;
   if (needed > static_cast<std::int64_t>(bytes.size())) {
     throw DataError("{}: damaged BMP: {} bytes long, its header needs {}", where, bytes.size(),
                     needed);
   }
+  if (bits == 32) image.notes.emplace_back(kNoteAlpha);
+  return image;
 }
 
 }  // namespace
 
-Image decode_bmp(Bytes bytes, const std::string& where) {
+Image decode_bmp(Bytes bytes, Decode what, const std::string& where) {
   if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
     throw DataError("{}: a BMP of more than 2 GiB", where);
   }
-  check_length(bytes, where);
+  Image image = read_header(bytes, what, where);
+  if (what == Decode::kHeader) return image;
   int width = 0, height = 0, stored_channels = 0;
   const std::unique_ptr<stbi_uc, decltype(&std::free)> pixels(
       stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()),
@@ -62,9 +65,7 @@ Image decode_bmp(Bytes bytes, const std::string& where) {
                             STBI_rgb),
       &std::free);
   if (!pixels) throw DataError("{}: damaged BMP: {}", where, stbi_failure_reason());
-  Image image = allocate_image(height, width, 3, where);
   std::memcpy(image.pixels.data(), pixels.get(), image.pixels.size());
-  if (stored_channels == 4) image.notes.emplace_back(kNoteAlpha);
   return image;
 }
 

@@ -103,7 +103,7 @@ int orientation_of(const jpeg_decompress_struct& info) {
 
 }  // namespace
 
-Image decode_jpeg(Bytes bytes, const std::string& where) {
+Image decode_jpeg(Bytes bytes, Decode what, const std::string& where) {
   Decompressor jpeg;
   const auto check = [&](bool done) {
     if (!done) throw DataError("{}: damaged JPEG: {}", where, jpeg.errors.message.data());
@@ -111,8 +111,11 @@ Image decode_jpeg(Bytes bytes, const std::string& where) {
   check(read_header(jpeg, bytes));
   const bool cmyk = jpeg.info.out_color_space == JCS_CMYK;
   const bool grey = jpeg.info.out_color_space == JCS_GRAYSCALE;
-  Image image = allocate_image(jpeg.info.image_height, jpeg.info.image_width, grey ? 1 : 3, where);
+  Image image =
+      allocate_image(jpeg.info.image_height, jpeg.info.image_width, grey ? 1 : 3, what, where);
   note_orientation(image, orientation_of(jpeg.info));
+  if (cmyk) image.notes.emplace_back("CMYK, read with inverted inks as Adobe and Pillow do");
+  if (what == Decode::kHeader) return image;
   const std::size_t row_bytes =
       static_cast<std::size_t>(image.width) * static_cast<std::size_t>(cmyk ? 4 : image.channels);
   if (!cmyk) {
@@ -122,7 +125,6 @@ Image decode_jpeg(Bytes bytes, const std::string& where) {
   std::vector<std::uint8_t> inks(row_bytes * static_cast<std::size_t>(image.height));
   check(read_rows(jpeg, inks.data(), row_bytes));
   inverted_cmyk_to_rgb(inks, image.pixels);
-  image.notes.emplace_back("CMYK, read with inverted inks as Adobe and Pillow do");
   return image;
 }
 

@@ -1,10 +1,8 @@
 #include "core/error.h"
-#include "core/file.h"
 #include "datasets/decode.h"
 
 #include <png.h>
 
-#include <algorithm>
 #include <array>
 #include <csetjmp>
 #include <cstdio>
@@ -80,7 +78,7 @@ int orientation_of(const Reader& reader) {
 
 }  // namespace
 
-Image decode_png(Bytes bytes, const std::string& where) {
+Image decode_png(Bytes bytes, Decode what, const std::string& where) {
   Reader reader(bytes);
   const auto check = [&](bool done) {
     if (!done) throw DataError("{}: damaged PNG: {}", where, reader.source.message.data());
@@ -89,9 +87,10 @@ Image decode_png(Bytes bytes, const std::string& where) {
   const int type = png_get_color_type(reader.png, reader.info);
   Image image = allocate_image(png_get_image_height(reader.png, reader.info),
                                png_get_image_width(reader.png, reader.info),
-                               (type & PNG_COLOR_MASK_COLOR) != 0 ? 3 : 1, where);
+                               (type & PNG_COLOR_MASK_COLOR) != 0 ? 3 : 1, what, where);
   if (png_get_bit_depth(reader.png, reader.info) == 16) image.notes.emplace_back(kNote16Bit);
   if ((type & PNG_COLOR_MASK_ALPHA) != 0) image.notes.emplace_back(kNoteAlpha);
+  if (what == Decode::kHeader) return image;
   std::vector<png_bytep> rows(static_cast<std::size_t>(image.height));
   const std::size_t row_bytes = image.pixels.size() / rows.size();
   for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = image.pixels.data() + y * row_bytes;

@@ -135,7 +135,7 @@ bool read_rgba(TIFF* tiff, Image& image) {
 
 }  // namespace
 
-Image decode_tiff(Bytes bytes, const std::string& where) {
+Image decode_tiff(Bytes bytes, Decode what, const std::string& where) {
   Source source{.bytes = bytes, .position = 0, .error = {}};
   const UniqueHandle<OptionsTraits> options(TIFFOpenOptionsAlloc());
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), collect_error, &source);
@@ -149,7 +149,7 @@ Image decode_tiff(Bytes bytes, const std::string& where) {
   };
   check(static_cast<bool>(tiff));
   const Layout layout = read_layout(tiff.get());
-  Image image = allocate_image(layout.height, layout.width, layout.channels(), where);
+  Image image = allocate_image(layout.height, layout.width, layout.channels(), what, where);
   note_orientation(image, layout.orientation);
   if (layout.has_alpha()) image.notes.emplace_back(kNoteAlpha);
   if (layout.format != SAMPLEFORMAT_UINT || layout.bits > 16) {
@@ -158,6 +158,7 @@ Image decode_tiff(Bytes bytes, const std::string& where) {
   }
   if (layout.bits == 16) image.notes.emplace_back(kNote16Bit);
 
+  if (what == Decode::kHeader) return image;
   const bool plain = layout.planes == PLANARCONFIG_CONTIG && TIFFIsTiled(tiff.get()) == 0 &&
                      (layout.bits == 8 || layout.bits == 16) &&
                      (layout.grey() || layout.photometric == PHOTOMETRIC_RGB);

@@ -13,26 +13,31 @@ bool begins_with(Bytes bytes, std::string_view magic) {
   return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
-}  // namespace
-
-Image read_image(const std::filesystem::path& path) {
+Image decode(const std::filesystem::path& path, Decode what) {
   using namespace std::string_view_literals;
   const MappedFile file(path);
   const Bytes bytes = file.bytes();
   const std::string where = path.string();
-  if (begins_with(bytes, "\xFF\xD8\xFF"sv)) return decode_jpeg(bytes, where);
-  if (begins_with(bytes, "\x89PNG\r\n\x1A\n"sv)) return decode_png(bytes, where);
-  if (begins_with(bytes, "BM"sv)) return decode_bmp(bytes, where);
+  if (begins_with(bytes, "\xFF\xD8\xFF"sv)) return decode_jpeg(bytes, what, where);
+  if (begins_with(bytes, "\x89PNG\r\n\x1A\n"sv)) return decode_png(bytes, what, where);
+  if (begins_with(bytes, "BM"sv)) return decode_bmp(bytes, what, where);
   if (begins_with(bytes, "II*\0"sv) || begins_with(bytes, "MM\0*"sv)) {
-    return decode_tiff(bytes, where);
+    return decode_tiff(bytes, what, where);
   }
   throw DataError("{}: not an image: {} bytes that begin like no JPEG, PNG, BMP or TIFF", where,
                   bytes.size());
 }
 
+}  // namespace
+
+Image read_image(const std::filesystem::path& path) { return decode(path, Decode::kPixels); }
+
+Image read_image_header(const std::filesystem::path& path) { return decode(path, Decode::kHeader); }
+
 Image allocate_image(std::int64_t height,
                      std::int64_t width,
                      std::int32_t channels,
+                     Decode what,
                      const std::string& where) {
   constexpr std::int64_t kMaxPixels = std::int64_t{1} << 28;
   if (height < 1 || width < 1) throw DataError("{}: an image of {} x {}", where, width, height);
@@ -44,7 +49,9 @@ Image allocate_image(std::int64_t height,
   image.height = static_cast<std::int32_t>(height);
   image.width = static_cast<std::int32_t>(width);
   image.channels = channels;
-  image.pixels.resize(static_cast<std::size_t>(height * width * channels));
+  if (what == Decode::kPixels) {
+    image.pixels.resize(static_cast<std::size_t>(height * width * channels));
+  }
   return image;
 }
 

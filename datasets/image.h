@@ -21,6 +21,9 @@ struct Image {
 /// pixels.
 [[nodiscard]] Image read_image(const std::filesystem::path& path);
 
+/// The same without pixels: size, channels and notes, without decoding.
+[[nodiscard]] Image read_image_header(const std::filesystem::path& path);
+
 /// 8-bit luminance as Pillow's convert('L').
 [[nodiscard]] Image to_grey(const Image& image);
 

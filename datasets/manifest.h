@@ -31,7 +31,9 @@ struct Manifest {
   [[nodiscard]] std::vector<std::string> categories() const;  ///< Sorted, each once.
 };
 
-/// Lists a data set below `root`. Decodes nothing.
+/// Lists a data set below `root`: one of the catalogue, or under any other name a folder with a
+/// meta.json or in the layout of MVTec AD or VisA. `manifest.root` may be a folder inside `root`,
+/// where an archive nests. Decodes nothing.
 /// Throws ConfigError where the data set is unknown (nearest name), DataError where the folder is
 /// not laid out as the catalogue says: the first problem, how many there are, and `assay data
 /// check` for the rest.
@@ -41,20 +43,11 @@ struct Manifest {
 
 /// Fills in the digests of images and masks. Digests of files are kept in `cache` (a file; may not
 /// exist yet) by path, size, mtime in ns and inode, so that a second look costs a stat; an empty
-/// path: no cache.
-void digest_files(Manifest& manifest, const std::filesystem::path& cache);
+/// path: no cache. With `verify` every file is read again. Throws DataError where one cannot be.
+void digest_files(Manifest& manifest, const std::filesystem::path& cache, bool verify = false);
 
-/// SHA-256 over what the images are (contents, masks, labels, categories), not where they lie or
-/// when they were written. Needs digests.
+/// SHA-256 over what the images are (contents, masks, labels, categories) and their order, not
+/// where they lie or when they were written. Throws std::invalid_argument before `digest_files`.
 [[nodiscard]] std::string manifest_digest(const Manifest& manifest);
-
-/// Every problem that `load_manifest` and decoding find, one line each (`assay data check`):
-/// layout, counts against the catalogue, unreadable images, masks of another size, masks of normal
-/// images.
-struct CheckReport {
-  std::vector<std::string> problems;  ///< A run refuses.
-  std::vector<std::string>
-      notes;  ///< Worth knowing: ignored system files, EXIF orientation, 16-bit images.
-};
 
 }  // namespace assay

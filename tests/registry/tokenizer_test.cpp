@@ -6,7 +6,7 @@
 
 #include <gmock/gmock.h>
 
-#include <chrono>
+#include <ctime>
 
 namespace assay {
 namespace {
@@ -102,10 +102,10 @@ TEST(Tokenizer, NamesWhatInstallsAMissingOrDifferentFile) {
               ThrowsMessage<DataError>(AllOf(HasSubstr("SHA-256"), HasSubstr("924691ac"))));
 }
 
-TEST(Tokenizer, IsMadeInWellUnderASecond) {
-  const auto start = std::chrono::steady_clock::now();
+TEST(Tokenizer, IsMadeInAFractionOfASecond) {
+  const std::clock_t start = std::clock();  // Of this process, whatever else the machine does.
   const Tokenizer made(kMerges);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 0.2);
 }
 
 }  // namespace

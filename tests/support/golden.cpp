@@ -127,7 +127,6 @@ std::vector<std::filesystem::path> golden_files(const std::string& kind) {
 }
 
 GoldenFile load_golden(const std::filesystem::path& path) {
-  at::set_num_threads(1);  // The tensors are small.
   GoldenFile file;
   file.path = path;
   file.content = read_safetensors(path);
@@ -173,6 +172,7 @@ at::Tensor golden_bits(const std::string& case_name,
 }
 
 TensorMap golden_clip(const std::string& case_name, const ClipSizes& sizes) {
+  at::set_num_threads(1);  // The tensors are small, and tests share the cores.
   TensorMap weights;
   for (const auto& [name, shape] : clip_tensors(sizes)) {
     weights.emplace(name, weight(case_name, name, shape));

@@ -1,0 +1,71 @@
+#include "registry/methods/learned_text.h"
+
+#include "core/error.h"
+#include "registry/catalogue_entry.h"
+#include "registry/parameters.h"
+
+#include <ATen/ATen.h>
+
+namespace assay {
+
+LearnedText::LearnedText(const MethodContext& context, std::uint64_t seed)
+    : clip_(context.clip), tokenizer_(context.tokenizer) {
+  const nlohmann::json& switches = context.resolved.switches;
+  if (!deep_prompts_on(switches)) return;
+  deep_.concat = switches.at("text.deep_mode") == "concat";
+  deep_.fp16 = switches.at("text.deep_fp16") == "fwd_bwd";
+  const auto depth = switches.at("text.deep_depth").get<std::int64_t>();
+  const auto length = switches.at("text.deep_len").get<std::int64_t>();
+  // `overwrite` begins at block 2, `concat` at block 1.
+  for (std::int64_t i = 0; i < (deep_.concat ? depth : depth - 1); ++i) {
+    const std::string name = fmt::format("compound_prompts_text.{}", i);
+    deep_.rows.push_back(normal_parameter(seed, name, {length, clip_.sizes().text_width}));
+    parameters_.emplace_back(name, deep_.rows.back());
+  }
+}
+
+at::Tensor LearnedText::embed_words(const std::string& text) const {
+  std::vector<std::int64_t> ids = tokenizer_.encode(text);
+  ids.push_back(Tokenizer::kEnd);
+  return clip_.embed_tokens(at::tensor(ids, at::kLong));
+}
+
+LearnedPrefix LearnedText::encode_shared(const at::Tensor& shared) const {
+  at::Tensor rows = clip_.embed_tokens(at::tensor({Tokenizer::kStart}, at::kLong));
+  if (shared.defined()) rows = at::cat({rows, shared});
+  const std::int64_t count = rows.size(0);
+  rows = rows + clip_.text_positions().narrow(0, 0, count);
+  return {encode_prefix(clip_, rows, deep_), count};
+}
+
+at::Tensor LearnedText::encode(const LearnedPrefix& prefix,
+                               const at::Tensor& own,
+                               const at::Tensor& words) const {
+  at::Tensor rows = words.unsqueeze(0);
+  if (own.defined()) rows = at::cat({own, rows.expand({own.size(0), -1, -1})}, 1);
+  if (prefix.rows + rows.size(1) > clip_.sizes().context) {
+    throw ConfigError(
+        "a prompt has {} rows, expected at most {}, the context of the text tower; learn fewer "
+        "tokens",
+        prefix.rows + rows.size(1), clip_.sizes().context);
+  }
+  rows = rows + clip_.text_positions().narrow(0, prefix.rows, rows.size(1));
+  return encode_suffixes(clip_, prefix.text, prefix.rows, rows, deep_);
+}
+
+void append_tensors(const LearnedPrefix& prefix, std::vector<at::Tensor>& tensors) {
+  const TextPrefix& text = prefix.text;
+  tensors.insert(tensors.end(), text.keys.begin(), text.keys.end());
+  tensors.insert(tensors.end(), text.values.begin(), text.values.end());
+  tensors.push_back(text.last);
+}
+
+LearnedPrefix prefix_from_tensors(std::span<const at::Tensor> tensors, std::int64_t rows) {
+  const std::size_t blocks = tensors.size() / 2;
+  const auto part = [&](std::size_t first) {
+    return std::vector<at::Tensor>(tensors.begin() + first, tensors.begin() + first + blocks);
+  };
+  return {{.keys = part(0), .values = part(blocks), .last = tensors.back()}, rows};
+}
+
+}  // namespace assay

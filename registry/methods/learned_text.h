@@ -1,0 +1,55 @@
+#pragma once
+
+#include "registry/method.h"
+#include "registry/prompted_text.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace assay {
+
+/// What all prompts begin with: the start token and, maybe, learned rows that they share.
+struct LearnedPrefix {
+  TextPrefix text;
+  std::int64_t rows = 1;  ///< Start token and shared learned rows.
+};
+
+/// The text side that AnomalyCLIP and FAPrompt share: learned rows before fixed words, in a frozen
+/// tower with deep prompts (`spec/methods-seeds.md` 1.6, 3.3, 3.9).
+class LearnedText {
+ public:
+  LearnedText(const MethodContext& context, std::uint64_t seed);
+
+  /// The deep prompts, `compound_prompts_text.<i>` [len, T].
+  [[nodiscard]] const NamedTensors& parameters() const { return parameters_; }
+
+  /// Token embeddings of `text` and the end token: [rows, T], constant.
+  [[nodiscard]] at::Tensor embed_words(const std::string& text) const;
+
+  /// `shared` is [C, T], or undefined where the prompts share the start token alone.
+  [[nodiscard]] LearnedPrefix encode_shared(const at::Tensor& shared = {}) const;
+
+  /// P prompts: the prefix, own learned rows [P, C, T] (undefined: none, P = 1), fixed words [W, T]
+  /// with the end token last -> [P, J], not normalised. Throws ConfigError where a prompt is longer
+  /// than the tower's context.
+  [[nodiscard]] at::Tensor encode(const LearnedPrefix& prefix,
+                                  const at::Tensor& own,
+                                  const at::Tensor& words) const;
+
+ private:
+  const Clip& clip_;
+  const Tokenizer& tokenizer_;
+  DeepPrompts deep_;
+  NamedTensors parameters_;
+};
+
+/// The tensors of a prefix in a fixed order, and back: for `Method::shared_terms`.
+void append_tensors(const LearnedPrefix& prefix, std::vector<at::Tensor>& tensors);
+[[nodiscard]] LearnedPrefix prefix_from_tensors(std::span<const at::Tensor> tensors,
+                                                std::int64_t rows);
+
+}  // namespace assay

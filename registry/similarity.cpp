@@ -1,0 +1,61 @@
+#include "registry/similarity.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+namespace assay {
+
+at::Tensor unit(const at::Tensor& rows) { return rows / rows.norm(2, -1, /*keepdim=*/true); }
+
+TextPair unit(const TextPair& texts) { return {unit(texts.normal), unit(texts.abnormal)}; }
+
+at::Tensor patch_logits(const at::Tensor& patch_features,
+                        const TextPair& texts,
+                        double temperature) {
+  const auto sizes = patch_features.sizes();  // [B, E, L, N, J]
+  const at::Tensor difference = texts.abnormal - texts.normal;
+  const at::Tensor cosines = difference.size(0) == 1
+                                 ? at::matmul(patch_features, difference[0])
+                                 : at::matmul(patch_features.flatten(1, 3), difference.unsqueeze(2))
+                                       .view(sizes.slice(0, 4));
+  // [B, E, L, N] -> [B, L, N]
+  return (sizes[1] == 1 ? cosines.select(1, 0) : cosines.mean(1)) / temperature;
+}
+
+at::Tensor image_logits(const at::Tensor& global, const TextPair& texts, double temperature) {
+  const at::Tensor features = unit(global);
+  const at::Tensor cosines =
+      at::stack({(features * texts.normal).sum(1), (features * texts.abnormal).sum(1)}, 1);
+  return cosines.to(at::kDouble) / temperature;
+}
+
+at::Tensor abnormal_probability(const at::Tensor& image_logits) {
+  return at::sigmoid(image_logits.select(1, 1) - image_logits.select(1, 0));
+}
+
+at::Tensor as_grid(const at::Tensor& patches) {
+  const auto grid = std::llround(std::sqrt(static_cast<double>(patches.size(1))));
+  return patches.reshape({patches.size(0), grid, grid});
+}
+
+at::Tensor count_images(const Batch& batch) {
+  const double images = batch.has_image_terms ? static_cast<double>(batch.global.size(0)) : 0;
+  return at::tensor({images, batch.has_pixel_term.sum().item<double>()}, at::kDouble);
+}
+
+WordTexts::WordTexts(std::function<TextPair(const std::string&)> encode)
+    : encode_(std::move(encode)) {}
+
+TextPair WordTexts::operator()(const std::vector<std::string>& words) {
+  std::vector<at::Tensor> normal, abnormal;
+  for (const std::string& word : words) {
+    auto found = pairs_.find(word);
+    if (found == pairs_.end()) found = pairs_.emplace(word, encode_(word)).first;
+    normal.push_back(found->second.normal);
+    abnormal.push_back(found->second.abnormal);
+  }
+  return {at::cat(normal), at::cat(abnormal)};
+}
+
+}  // namespace assay

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -42,6 +43,9 @@ void preprocess(const Image& image, std::int32_t size, float* out);
 /// The binary mask at `size` x `size` (`spec/datasets.md` 2.2): luminance > 0, bilinear, byte >=
 /// 128. Bytes 0 and 1.
 [[nodiscard]] std::vector<std::uint8_t> preprocess_mask(const Image& mask, std::int32_t size);
+
+/// An 8-bit PNG of one or three channels.
+[[nodiscard]] std::vector<std::byte> encode_png(const Image& image);
 
 /// Writes an 8-bit PNG atomically.
 void write_png(const std::filesystem::path& path, const Image& image);

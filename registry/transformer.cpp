@@ -18,10 +18,12 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
 
 Heads project_heads(const TransformerBlock& block, const at::Tensor& x) {
   const at::Tensor normed = layer_norm(x, block.ln_1_weight, block.ln_1_bias);
-  const at::Tensor heads =  // [B, R, 3 W] -> [3, B, W / 64, R, 64]
+  // Unbound, not selected thrice: where weights are trained, the gradient is one stack.
+  const std::vector<at::Tensor> heads =  // [B, R, 3 W] -> 3 x [B, W / 64, R, 64]
       at::linear(normed, block.in_proj_weight, block.in_proj_bias)
           .view({x.size(0), x.size(1), 3, x.size(2) / kHeadWidth, kHeadWidth})
-          .permute({2, 0, 3, 1, 4});
+          .permute({2, 0, 3, 1, 4})
+          .unbind(0);
   return {heads[0], heads[1], heads[2]};
 }
 

@@ -1,0 +1,185 @@
+#include "tools/pretrain/captions.h"
+
+#include <algorithm>
+#include <span>
+#include <sstream>
+
+namespace assay {
+namespace {
+
+using Words = std::span<const std::string_view>;
+
+// Weighted by repetition. `normal` and `anomalous`, the words that methods write, are a few among
+// many, as in the captions of the web.
+constexpr std::string_view kNormal[] = {
+    "flawless", "perfect",  "intact",    "undamaged", "unblemished", "good",
+    "clean",    "pristine", "faultless", "unbroken",  "flawless",    "perfect",
+    "spotless", "normal",   "new",       "sound",     "immaculate"};
+constexpr std::string_view kAnomalous[] = {
+    "damaged",   "defective", "broken",    "flawed",   "faulty", "blemished",
+    "imperfect", "bad",       "spoiled",   "ruined",   "marred", "defective",
+    "abnormal",  "damaged",   "anomalous", "impaired", "marked"};
+constexpr std::string_view kNormalEnds[] = {"without defect",    "without damage",
+                                            "without flaw",      "in perfect condition",
+                                            "in good condition", "without any anomaly"};
+constexpr std::string_view kAnomalousEnds[] = {"with a defect",     "with damage",
+                                               "with a flaw",       "in bad condition",
+                                               "in poor condition", "with an anomaly"};
+// `#` is the description.
+constexpr std::string_view kTemplates[] = {
+    "a photo of #",        "a photo of the #", "a cropped photo of #",
+    "a picture of #",      "a close-up of #",  "a photo of # for visual inspection",
+    "this is #",           "an image of #",    "there is # in the scene",
+    "a bright photo of #", "a drawing of #",   "#",
+    "a photo of #.",       "A photo of #"};
+
+std::string_view pick(Words words, Draws& draws) {
+  return words[static_cast<std::size_t>(draws.below(static_cast<int>(words.size())))];
+}
+
+/// What captions say of one kind of defect: an adjective or `with a ...`.
+std::string_view adjective(std::string_view defect) {
+  static const std::map<std::string_view, std::string_view> kWords = {
+      {"scratch", "scratched"},
+      {"stain", "stained"},
+      {"hole", "punctured"},
+      {"crack", "cracked"},
+      {"dent", "dented"},
+      {"missing_part", "incomplete"},
+      {"bent", "bent"},
+      {"contamination", "dirty"},
+      {"burn", "burnt"},
+      {"edge_chip", "chipped"},
+      {"colour_patch", "discoloured"},
+      {"cut", "cut"},
+      {"smudge", "smudged"},
+      {"broken", "broken"},
+      {"scuff", "scuffed"},
+      {"misplaced", "misassembled"}};
+  const auto found = kWords.find(defect);
+  return found == kWords.end() ? std::string_view{} : found->second;
+}
+
+bool starts_with_vowel(std::string_view word) {
+  return !word.empty() && std::string_view("aeiou").find(word[0]) != std::string_view::npos;
+}
+
+std::string with_article(const std::string& phrase) {
+  return (starts_with_vowel(phrase) ? "an " : "a ") + phrase;
+}
+
+std::string fill(std::string_view pattern, const std::string& phrase, bool article) {
+  std::string text(pattern);
+  const std::size_t at = text.find('#');
+  return text.replace(at, 1, article ? with_article(phrase) : phrase);
+}
+
+std::string join(std::initializer_list<std::string_view> words) {
+  std::string text;
+  for (const std::string_view word : words) {
+    if (word.empty()) continue;
+    if (!text.empty()) text += ' ';
+    text += word;
+  }
+  return text;
+}
+
+constexpr std::string_view kNoun = "@";  // Stands for the noun until it is tokenised.
+
+}  // namespace
+
+std::string spoken(std::string_view name) {
+  std::string text(name);
+  std::ranges::replace(text, '_', ' ');
+  return text;
+}
+
+std::string plain_caption(const Drawing& drawing) {
+  return "a photo of " +
+         with_article(join({drawing.defect.empty() ? "flawless" : "damaged", drawing.colour,
+                            drawing.material, spoken(drawing.category)}));
+}
+
+TokenIds CaptionWriter::encode(const std::string& text) {
+  TokenIds ids = {Tokenizer::kStart};
+  std::istringstream words(text);
+  std::string word;
+  while (words >> word) {
+    auto found = words_.find(word);
+    if (found == words_.end()) found = words_.emplace(word, tokenizer_.encode(word)).first;
+    ids.insert(ids.end(), found->second.begin(), found->second.end());
+  }
+  ids.push_back(Tokenizer::kEnd);
+  return ids;
+}
+
+TokenIds CaptionWriter::encode_with_noun(const std::string& text,
+                                         const std::string& noun,
+                                         Draws& draws) {
+  TokenIds ids;
+  const std::size_t at = text.find(kNoun);
+  if (!noun.empty()) return encode(std::string(text).replace(at, 1, noun));
+  ids = encode(text.substr(0, at));
+  ids.pop_back();
+  // One or two words that no caption explains: ids of whole words, above the 512 bytes.
+  const int length = 1 + draws.below(2);
+  for (int i = 0; i < length; ++i) ids.push_back(512 + draws.below(48894));
+  const TokenIds rest = encode(text.substr(at + 1));
+  ids.insert(ids.end(), rest.begin() + 1, rest.end());
+  return ids;
+}
+
+TokenIds CaptionWriter::caption(const Drawing& drawing, bool with_colour, Draws& draws) {
+  const bool normal = drawing.defect.empty();
+  const std::string_view colour = with_colour && draws.chance(0.85F) ? drawing.colour : "";
+  const std::string_view material = draws.chance(0.75F) ? drawing.material : "";
+  std::string noun(kNoun), filler;
+  const float choice = draws.range(0.0F, 1.0F);
+  if (choice < 0.8F) {
+    filler = spoken(drawing.category);
+  } else if (choice < 0.9F) {
+    filler = "object";
+  }
+  std::string phrase;
+  const float form = draws.range(0.0F, 1.0F);
+  const std::string_view word = normal ? pick(kNormal, draws) : pick(kAnomalous, draws);
+  const std::string_view end = normal ? pick(kNormalEnds, draws) : pick(kAnomalousEnds, draws);
+  if (!normal && form < 0.18F && !adjective(drawing.defect).empty()) {
+    phrase = join({adjective(drawing.defect), colour, material, noun});
+  } else if (!normal && form < 0.3F) {
+    phrase = join({colour, material, noun, "with", with_article(spoken(drawing.defect))});
+  } else if (form < 0.5F) {
+    phrase = join({colour, material, noun, end});
+  } else {
+    phrase = join({word, colour, material, noun});
+  }
+  const std::string_view pattern = pick(kTemplates, draws);
+  return encode_with_noun(fill(pattern, phrase, pattern.find("the #") == std::string_view::npos),
+                          filler, draws);
+}
+
+CaptionWriter::StatePair CaptionWriter::state_pair(const std::string& noun, Draws& draws) {
+  const std::string filler = noun.empty() && draws.chance(0.4F) ? "object" : noun;
+  const std::string_view pattern = pick(kTemplates, draws);
+  const bool article = pattern.find("the #") == std::string_view::npos;
+  const std::string thing(kNoun);
+  std::string normal, anomalous;
+  if (draws.chance(0.25F)) {
+    const int i = draws.below(static_cast<int>(std::size(kNormalEnds)));
+    normal = thing + " " + std::string(kNormalEnds[i]);
+    anomalous = thing + " " + std::string(kAnomalousEnds[i]);
+  } else {
+    // A plain noun is a flawless one, as AnomalyCLIP's prompts have it.
+    const bool plain = draws.chance(0.2F);
+    normal = plain ? thing : join({pick(kNormal, draws), thing});
+    anomalous = join({pick(kAnomalous, draws), thing});
+  }
+  // The same random noun in both.
+  Draws twin = draws;
+  StatePair pair;
+  pair.normal = encode_with_noun(fill(pattern, normal, article), filler, draws);
+  pair.anomalous = encode_with_noun(fill(pattern, anomalous, article), filler, twin);
+  return pair;
+}
+
+}  // namespace assay

@@ -1,0 +1,139 @@
+#include "tools/pretrain/tiny_clip.h"
+
+#include "core/random.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+namespace assay {
+namespace {
+
+constexpr double kTemperature = 0.07;
+constexpr double kPatchCovered = 0.2;  // A patch counts as anomalous from this share on.
+
+at::Tensor unit(const at::Tensor& x) { return x / x.norm(2, -1, true).clamp_min(1e-6); }
+
+/// Deviation of a tensor's random values; 0 where it starts at zero, -1 where at one.
+double initial_deviation(const std::string& name, const ClipSizes& s) {
+  const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
+  const bool vision = name.starts_with("visual.");
+  const auto width = static_cast<double>(vision ? s.vision_width : s.text_width);
+  const auto layers = static_cast<double>(vision ? s.vision_layers : s.text_layers);
+  if (has("ln_")) return has("weight") ? -1.0 : 0.0;
+  if (has("bias")) return 0.0;
+  if (name == "token_embedding.weight") return 0.02;
+  if (name == "positional_embedding") return 0.01;
+  if (has("conv1")) return 1.0 / std::sqrt(3.0 * static_cast<double>(s.patch * s.patch));
+  if (has("c_fc")) return 1.0 / std::sqrt(2.0 * width);
+  if (has("out_proj") || has("c_proj")) return 1.0 / std::sqrt(width * 2.0 * layers);
+  return 1.0 / std::sqrt(width);
+}
+
+/// Mean of the two classes' mean binary cross-entropies, so that few positives weigh as much.
+at::Tensor balanced_cross_entropy(const at::Tensor& logits,
+                                  const at::Tensor& positive,
+                                  const at::Tensor& negative) {
+  const at::Tensor on_positive = at::softplus(-logits) * positive;
+  const at::Tensor on_negative = at::softplus(logits) * negative;
+  return 0.5 * (on_positive.sum() / positive.sum().clamp_min(1.0) +
+                on_negative.sum() / negative.sum().clamp_min(1.0));
+}
+
+/// Texts against an axis that is fixed from the start: the mean of their own two classes' logistic
+/// losses. Without it neither tower has a reason to move first: images learn nothing from texts
+/// whose states are not told apart, nor texts from such images (no progress in 500 steps).
+at::Tensor anchor_loss(const at::Tensor& texts, const PretrainBatch& batch) {
+  const double along = 1.0 / std::sqrt(static_cast<double>(texts.size(1)));  // (1, ..., 1), unit.
+  const at::Tensor logits = texts.sum(1) * (along / kTemperature);           // [U]
+  const at::Tensor rows = at::cat({batch.caption, batch.state_normal, batch.state_anomalous});
+  const at::Tensor labels = at::cat({batch.anomalous, at::zeros(batch.state_normal.sizes()),
+                                     at::ones(batch.state_anomalous.sizes())});
+  return balanced_cross_entropy(logits.index_select(0, rows), labels, 1.0 - labels);
+}
+
+}  // namespace
+
+ClipSizes tiny_sizes() {
+  return {.vision_width = 128,
+          .vision_layers = 8,
+          .patch = 8,
+          .native_grid = 16,
+          .text_width = 64,
+          .text_layers = 4,
+          .context = 77,
+          .vocabulary = 49408,
+          .joint = 64};
+}
+
+TensorMap initial_weights(const ClipSizes& sizes, std::uint64_t seed) {
+  TensorMap weights;
+  for (const auto& [name, shape] : clip_tensors(sizes)) {
+    at::Tensor tensor = at::zeros(shape);
+    const double deviation = initial_deviation(name, sizes);
+    if (name == "logit_scale") {
+      tensor.fill_(std::log(1.0 / kTemperature));
+    } else if (deviation < 0.0) {
+      tensor.fill_(1.0);
+    } else if (deviation > 0.0) {
+      const RandomStream stream(seed, "initial " + name);
+      auto* data = tensor.data_ptr<float>();
+      for (std::int64_t i = 0; i < tensor.numel(); ++i) {
+        data[i] = static_cast<float>(deviation * stream.normal(static_cast<std::uint64_t>(i)));
+      }
+    }
+    weights.emplace(name, tensor);
+  }
+  return weights;
+}
+
+PretrainLosses pretrain_losses(const Clip& clip, const PretrainBatch& batch) {
+  FeatureSpec spec;
+  spec.streams = {"vv"};
+  spec.first_block = kTinyFirstVvBlock;
+  spec.layers = {clip.sizes().vision_layers};
+  spec.cls_ln_post = batch.step % 2 == 0;
+  const VisualFeatures features = clip.encode_images(batch.images, spec);
+  const at::Tensor global = unit(features.global);                          // [B, J]
+  const at::Tensor patches = unit(features.patch.at("vv")[0].slice(1, 1));  // [B, N, J]
+  const at::Tensor texts = unit(clip.encode_texts(batch.texts));            // [U, J]
+
+  PretrainLosses losses;
+  const at::Tensor logits =  // [B, U]
+      clip.weights().at("logit_scale").exp() * at::matmul(global, texts.t());
+  const at::Tensor own = batch.caption.unsqueeze(1);
+  // Only captions of the batch are candidates; the state pairs' texts are true of half of it.
+  at::Tensor is_caption = at::zeros({batch.texts.size(0)}, at::kBool);
+  is_caption.index_fill_(0, batch.caption, true);
+  const at::Tensor among_captions = logits.masked_fill(is_caption.logical_not(), -1e4);
+  const at::Tensor image_to_text = -among_captions.log_softmax(1).gather(1, own).mean();
+  const at::Tensor text_to_image = -logits.log_softmax(0).gather(1, own).mean();
+  const at::Tensor contrastive = 0.5 * (image_to_text + text_to_image);
+
+  const at::Tensor direction =  // [P, J]
+      (texts.index_select(0, batch.state_anomalous) - texts.index_select(0, batch.state_normal)) /
+      kTemperature;
+  const at::Tensor state_logits = at::matmul(global, direction.t());  // [B, P]
+  const at::Tensor label = batch.anomalous.unsqueeze(1).expand_as(state_logits);
+  const at::Tensor state = balanced_cross_entropy(state_logits, label, 1.0 - label);
+
+  const at::Tensor patch_logits = at::matmul(patches, direction.t());  // [B, N, P]
+  const at::Tensor share = batch.patch_share.unsqueeze(2).expand_as(patch_logits);
+  const at::Tensor patch = balanced_cross_entropy(
+      patch_logits, share.ge(kPatchCovered).to(at::kFloat), share.eq(0).to(at::kFloat));
+
+  const at::Tensor anchor = anchor_loss(texts, batch);
+
+  losses.total = contrastive + state + patch + anchor;
+  losses.anchor = anchor.item<double>();
+  losses.contrastive = contrastive.item<double>();
+  losses.state = state.item<double>();
+  losses.patch = patch.item<double>();
+  losses.retrieval =
+      among_captions.detach().argmax(1).eq(batch.caption).to(at::kFloat).mean().item<double>();
+  losses.state_accuracy =
+      state_logits.detach().gt(0).to(at::kFloat).eq(label).to(at::kFloat).mean().item<double>();
+  return losses;
+}
+
+}  // namespace assay

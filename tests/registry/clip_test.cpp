@@ -155,6 +155,20 @@ TEST(EncodeImages, RefusesWhatTheBackboneDoesNotHave) {
               ThrowsMessage<std::invalid_argument>(HasSubstr("a multiple of 8")));
 }
 
+// LibTorch chooses: a mask or a layout that the fused kernel does not take would go unnoticed.
+TEST(Attention, IsFusedForTheImagesAndTheSuffixesOfPrompts) {
+  constexpr std::int64_t kFlash = 1;  // sdp::SDPBackend::flash_attention.
+  const Clip clip(small_clip_weights());
+  const TransformerBlock& block = clip.text_block(1);
+  const Heads rows = project_heads(block, at::ones({2, 26, 128}));
+  EXPECT_EQ(at::_fused_sdp_choice(rows.q, rows.k, rows.v), kFlash);
+  EXPECT_EQ(at::_fused_sdp_choice(rows.q.narrow(2, 0, 1), rows.k, rows.v), kFlash);
+  const Heads trained = project_heads(block, at::ones({2, 26, 128}).requires_grad_());
+  EXPECT_EQ(
+      at::_fused_sdp_choice(trained.q.narrow(2, 20, 6), trained.k, trained.v, at::zeros({6, 26})),
+      kFlash);
+}
+
 TEST(Clip, OfFrozenWeightsBuildsNoGraph) {
   const Clip clip(small_clip_weights());
   EXPECT_FALSE(clip.encode_images(images(), spec_of({"qk"})).global.requires_grad());

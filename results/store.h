@@ -36,11 +36,11 @@ struct JobRecord {
 /// An evaluate job as a study's author names it: one row of a table, one of its data sets. One job
 /// may stand under several names.
 struct StudyCell {
-  std::string job;
+  std::string job = {};
   std::string method, preset;
   nlohmann::json params = nlohmann::json::object();  ///< Only what the study changed.
-  std::optional<std::int64_t> seed;                  ///< Nothing: nothing is trained.
-  std::string train_dataset;                         ///< Sets joined by `+`; may be empty.
+  std::optional<std::int64_t> seed = {};             ///< Nothing: nothing is trained.
+  std::string train_dataset = {};                    ///< Sets joined by `+`; may be empty.
   std::string dataset;
   std::int64_t eval_size = 0;  ///< Pixels.
   nlohmann::json protocol = nlohmann::json::object();

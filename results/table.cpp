@@ -1,0 +1,379 @@
+#include "results/table.h"
+
+#include "core/error.h"
+#include "results/protocol.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+#include <tuple>
+
+namespace assay {
+namespace {
+
+constexpr std::array<std::pair<const char*, const char*>, 8> kMetrics = {
+    {{"image", "auroc"},
+     {"image", "ap"},
+     {"image", "f1max"},
+     {"pixel", "auroc"},
+     {"pixel", "ap"},
+     {"pixel", "f1max"},
+     {"pixel", "aupro"},
+     {"pixel", "aupro_cflow200"}}};
+
+using Values = std::map<std::string, double>;  // By job: one a seed.
+
+/// What is stored for one row and column.
+struct Measured {
+  Values values;
+  std::map<std::string, std::optional<std::int64_t>> seeds;  // By job, planned ones included.
+  std::string undefined_because;
+  std::int64_t num_categories = 0;
+  bool overlap = false;
+};
+
+using RowKey = std::tuple<std::string, std::string, std::string>;  // Method, preset, params.
+
+RowKey row_key(const StudyCell& cell) { return {cell.method, cell.preset, cell.params.dump()}; }
+
+template <typename T>
+void add_once(std::vector<T>& list, const T& value) {
+  if (std::ranges::find(list, value) == list.end()) list.push_back(value);
+}
+
+void set_statistics(TableCell& cell) {
+  const auto n = static_cast<double>(cell.values.size());
+  if (cell.values.empty()) return;
+  double sum = 0;
+  for (const double value : cell.values) sum += value;
+  cell.mean = sum / n;
+  if (cell.values.size() < 2) return;
+  double squares = 0;
+  for (const double value : cell.values) squares += (value - *cell.mean) * (value - *cell.mean);
+  cell.deviation = std::sqrt(squares / (n - 1));
+}
+
+class TableBuilder {
+ public:
+  TableBuilder(const std::vector<StudyCell>& cells,
+               const std::vector<MetricValue>& values,
+               const TableOptions& options)
+      : cells_(cells), values_(values), options_(options) {}
+
+  Table build(const std::string& study) {
+    table_.study = study;
+    collect_rows();
+    add_columns();
+    fill_cells();
+    add_means();
+    mark_best();
+    note_what_is_missing();
+    add_published();
+    return std::move(table_);
+  }
+
+ private:
+  void collect_rows() {
+    for (const StudyCell& cell : cells_) {
+      add_once(datasets_, cell.dataset);
+      add_once(eval_sizes_, cell.eval_size);
+      if (row_index_.emplace(row_key(cell), table_.rows.size()).second) {
+        table_.rows.push_back(
+            {.method = cell.method, .preset = cell.preset, .params = cell.params});
+      }
+    }
+    std::ranges::sort(eval_sizes_);
+  }
+
+  /// Sizes that make a metric another one.
+  [[nodiscard]] std::vector<std::int64_t> sizes_of(const TableMetric& metric) const {
+    if (metric.level == "pixel" && eval_sizes_.size() > 1) return eval_sizes_;
+    return {0};
+  }
+
+  void add_columns() {
+    for (const char* level : {"image", "pixel"}) {
+      for (const std::string& dataset : datasets_) {
+        for (const TableMetric& metric : options_.metrics) {
+          if (metric.level != level) continue;
+          for (const std::int64_t size : sizes_of(metric)) {
+            table_.columns.push_back({.dataset = dataset, .metric = metric, .eval_size = size});
+          }
+        }
+      }
+    }
+  }
+
+  void fill_cells() {
+    for (const StudyCell& cell : cells_) {
+      const std::size_t row = row_index_.at(row_key(cell));
+      for (std::size_t column = 0; column < table_.columns.size(); ++column) {
+        const TableColumn& head = table_.columns[column];
+        if (head.dataset != cell.dataset) continue;
+        if (head.eval_size != 0 && head.eval_size != cell.eval_size) continue;
+        Measured& measured = measured_[{row, column}];
+        measured.seeds[cell.job] = cell.seed;
+        measured.overlap = measured.overlap || cell.overlap > 0;
+      }
+    }
+    for (const MetricValue& value : values_) take(value);
+    for (std::size_t row = 0; row < table_.rows.size(); ++row) {
+      table_.rows[row].cells.resize(table_.columns.size());
+      for (std::size_t column = 0; column < table_.columns.size(); ++column) {
+        const Measured& measured = measured_[{row, column}];
+        TableCell& cell = table_.rows[row].cells[column];
+        for (const auto& [job, value] : measured.values) {
+          cell.values.push_back(value);
+          if (measured.seeds.at(job)) ++cell.num_seeds;
+        }
+        cell.undefined_because = measured.undefined_because;
+        cell.overlap = measured.overlap;
+        cell.num_categories = measured.num_categories;
+        set_statistics(cell);
+      }
+    }
+  }
+
+  void take(const MetricValue& value) {
+    if (value.row.category != options_.category) return;
+    const auto row = row_index_.find(row_key(value.cell));
+    if (row == row_index_.end()) return;
+    for (std::size_t column = 0; column < table_.columns.size(); ++column) {
+      const TableColumn& head = table_.columns[column];
+      if (head.dataset != value.row.dataset || head.metric.level != value.row.level ||
+          head.metric.metric != value.row.metric ||
+          (head.eval_size != 0 && head.eval_size != value.cell.eval_size)) {
+        continue;
+      }
+      Measured& measured = measured_[{row->second, column}];
+      if (value.row.value) {
+        measured.values[value.cell.job] = *value.row.value;
+        measured.num_categories = value.row.num_categories.value_or(0);
+      } else {
+        measured.undefined_because = value.row.undefined_because;
+      }
+    }
+  }
+
+  /// The unweighted mean over data sets, seed by seed, so that its deviation is that of the mean.
+  void add_means() {
+    const std::size_t num_columns = table_.columns.size();
+    for (const char* level : {"image", "pixel"}) {
+      for (const TableMetric& metric : options_.metrics) {
+        if (metric.level != level) continue;
+        for (const std::int64_t size : sizes_of(metric)) {
+          std::vector<std::size_t> columns;
+          for (std::size_t column = 0; column < num_columns; ++column) {
+            const TableColumn& head = table_.columns[column];
+            if (head.metric == metric && head.eval_size == size && has_value(column)) {
+              columns.push_back(column);
+            }
+          }
+          if (columns.size() > 1)
+            add_mean({.dataset = {}, .metric = metric, .eval_size = size}, columns);
+        }
+      }
+    }
+  }
+
+  [[nodiscard]] bool has_value(std::size_t column) const {
+    return std::ranges::any_of(
+        table_.rows, [&](const TableRow& row) { return row.cells[column].mean.has_value(); });
+  }
+
+  void add_mean(TableColumn head, const std::vector<std::size_t>& columns) {
+    head.num_datasets = static_cast<std::int64_t>(columns.size());
+    for (std::size_t row = 0; row < table_.rows.size(); ++row) {
+      TableCell cell;
+      for (const auto& [seed, values] : values_by_seed(row, columns)) {
+        if (values.size() != columns.size()) continue;  // A set is missing: no mean of the others.
+        double sum = 0;
+        for (const double value : values) sum += value;
+        cell.values.push_back(sum / static_cast<double>(values.size()));
+        if (seed) ++cell.num_seeds;
+      }
+      for (const std::size_t column : columns) {
+        cell.overlap = cell.overlap || table_.rows[row].cells[column].overlap;
+      }
+      set_statistics(cell);
+      table_.rows[row].cells.push_back(std::move(cell));
+    }
+    table_.columns.push_back(std::move(head));
+  }
+
+  std::map<std::optional<std::int64_t>, std::vector<double>> values_by_seed(
+      std::size_t row, const std::vector<std::size_t>& columns) {
+    std::map<std::optional<std::int64_t>, std::vector<double>> by_seed;
+    for (const std::size_t column : columns) {
+      const Measured& measured = measured_[{row, column}];
+      for (const auto& [job, value] : measured.values) {
+        by_seed[measured.seeds.at(job)].push_back(value);
+      }
+    }
+    return by_seed;
+  }
+
+  /// By what is printed: numbers that look equal share a mark.
+  void mark_best() {
+    for (std::size_t column = 0; column < table_.columns.size(); ++column) {
+      std::set<double> distinct;
+      for (const TableRow& row : table_.rows) {
+        const TableCell& cell = row.cells[column];
+        if (cell.mean) distinct.insert(std::stod(percent(*cell.mean)));
+      }
+      if (distinct.size() < 2) continue;  // Nothing to tell apart.
+      for (TableRow& row : table_.rows) {
+        TableCell& cell = row.cells[column];
+        if (!cell.mean) continue;
+        const double printed = std::stod(percent(*cell.mean));
+        cell.best = printed == *distinct.rbegin();
+        cell.second = printed == *std::next(distinct.rbegin());
+      }
+    }
+  }
+
+  void note_what_is_missing() {
+    std::map<std::string, std::set<std::string>> undefined;  // Reason and level -> data sets.
+    std::set<std::string> open;
+    for (std::size_t row = 0; row < table_.rows.size(); ++row) {
+      for (std::size_t column = 0; column < table_.columns.size(); ++column) {
+        const TableColumn& head = table_.columns[column];
+        const TableCell& cell = table_.rows[row].cells[column];
+        const Measured& measured = measured_[{row, column}];
+        if (!cell.undefined_because.empty()) {
+          undefined[fmt::format("{} {} is undefined ({})", head.metric.level,
+                                metric_title(head.metric.metric), cell.undefined_because)]
+              .insert(head.dataset);
+        } else if (!head.dataset.empty() && measured.values.size() < measured.seeds.size()) {
+          open.insert(fmt::format("{} on {}: {} of {} measured", table_.rows[row].label(),
+                                  head.dataset, measured.values.size(), measured.seeds.size()));
+        }
+      }
+    }
+    for (const auto& [what, sets] : undefined) {
+      table_.notes.push_back(fmt::format("{}: {}", fmt::join(sets, ", "), what));
+    }
+    table_.notes.insert(table_.notes.end(), open.begin(), open.end());
+  }
+
+  void add_published() {
+    std::set<std::string> shown(options_.published.begin(), options_.published.end());
+    for (const StudyCell& cell : cells_) shown.insert(cell.method);
+    std::set<std::string> missing(options_.published.begin(), options_.published.end());
+    for (const PublishedTable& printed : options_.published_tables) {
+      std::set<std::string> methods;
+      for (const PublishedNumber& number : published_numbers(printed)) {
+        missing.erase(number.method);
+        if (shown.contains(number.method) && place(printed, number)) methods.insert(number.method);
+      }
+      for (const std::string& method : methods) {
+        for (std::string& line : protocol_differences(cells_, method, printed)) {
+          table_.protocol.push_back(std::move(line));
+        }
+      }
+    }
+    if (!missing.empty()) {
+      throw ConfigError("'published' names {}, of which the study's printed tables have no number",
+                        fmt::join(missing, ", "));
+    }
+  }
+
+  /// Puts a printed number into the row of its paper and method; false where no column wants it.
+  bool place(const PublishedTable& printed, const PublishedNumber& number) {
+    if (number.category != options_.category) return false;
+    const auto column = printed_column(number);
+    if (!column) return false;
+    const std::string preset = number.variant == "default" ? "" : number.variant;
+    auto row = std::ranges::find_if(table_.rows, [&](const TableRow& candidate) {
+      return candidate.published_in == printed.paper && candidate.method == number.method &&
+             candidate.preset == preset;
+    });
+    if (row == table_.rows.end()) {
+      table_.rows.push_back({.method = number.method,
+                             .preset = preset,
+                             .published_in = printed.paper,
+                             .cells = std::vector<TableCell>(table_.columns.size())});
+      row = std::prev(table_.rows.end());
+    }
+    row->cells[*column].printed = number.value;
+    return true;
+  }
+
+  /// No paper says which AUPRO it prints; their releases compute the one with 200 thresholds.
+  [[nodiscard]] std::optional<std::size_t> printed_column(const PublishedNumber& number) const {
+    std::vector<std::string> names = {number.metric};
+    if (number.metric == "aupro") names = {"aupro_cflow200", "aupro"};
+    for (const std::string& name : names) {
+      for (std::size_t i = 0; i < table_.columns.size(); ++i) {
+        const TableColumn& head = table_.columns[i];
+        if (head.dataset == number.dataset && head.metric == TableMetric{number.level, name}) {
+          return i;
+        }
+      }
+    }
+    return std::nullopt;
+  }
+
+  const std::vector<StudyCell>& cells_;
+  const std::vector<MetricValue>& values_;
+  const TableOptions& options_;
+  Table table_;
+  std::vector<std::string> datasets_;
+  std::vector<std::int64_t> eval_sizes_;
+  std::map<RowKey, std::size_t> row_index_;
+  std::map<std::pair<std::size_t, std::size_t>, Measured> measured_;  // By row and column.
+};
+
+}  // namespace
+
+std::vector<TableMetric> default_table_metrics() {
+  return {{"image", "auroc"},
+          {"image", "ap"},
+          {"pixel", "auroc"},
+          {"pixel", "aupro"},
+          {"pixel", "aupro_cflow200"}};
+}
+
+TableMetric parse_table_metric(const std::string& text) {
+  std::vector<std::string> known;
+  for (const auto& [level, metric] : kMetrics) {
+    known.push_back(std::string(level) + "." + metric);
+    if (text == known.back()) return {level, metric};
+  }
+  throw ConfigError("'{}' is not a metric of a table; known: {}", text, fmt::join(known, ", "));
+}
+
+std::string metric_title(const std::string& metric) {
+  if (metric == "auroc") return "AUROC";
+  if (metric == "ap") return "AP";
+  if (metric == "f1max") return "F1-max";
+  if (metric == "aupro") return "AUPRO";
+  if (metric == "aupro_cflow200") return "AUPRO-200";
+  return metric;
+}
+
+std::string percent(double fraction) { return fmt::format("{:.1f}", 100 * fraction); }
+
+std::string TableRow::label() const {
+  std::string text = method;
+  if (!preset.empty()) text += ":" + preset;
+  for (const auto& [name, value] : params.items()) {
+    text +=
+        fmt::format(" {}={}", name, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  if (!published_in.empty()) text += fmt::format(" (printed in {})", published_in);
+  return text;
+}
+
+Table make_table(const std::string& study,
+                 const std::vector<StudyCell>& cells,
+                 const std::vector<MetricValue>& values,
+                 const TableOptions& options) {
+  return TableBuilder(cells, values, options).build(study);
+}
+
+}  // namespace assay

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "results/published.h"
+
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
@@ -17,8 +19,8 @@ namespace assay {
 /// `default`.
 template <typename T>
 struct ByName {
-  std::optional<T> fallback;  ///< Key `default`, or the plain value.
-  std::map<std::string, T> by_name;
+  std::optional<T> fallback = {};  ///< Key `default`, or the plain value.
+  std::map<std::string, T> by_name = {};
   bool operator==(const ByName&) const = default;
 
   /// The entry of `name`, else the default, else nothing.
@@ -32,51 +34,45 @@ struct ByName {
 /// A key of `grid` or `zip` with the values it takes: a switch of the method, or `backbone`,
 /// `image_size`, `eval_size`.
 struct Axis {
-  std::string key;
-  std::vector<nlohmann::json> values;
+  std::string key = {};
+  std::vector<nlohmann::json> values = {};
   std::int64_t line = 0;  ///< In the study file; 0: the command line.
   bool operator==(const Axis&) const = default;
 };
 
 /// One `[[sweep]]`: a method and what is varied.
 struct Sweep {
-  std::string method;                              ///< `faprompt`, `faprompt:paper`.
-  std::vector<Axis> grid;                          ///< Crossed; the last one varies fastest.
-  std::vector<Axis> zip;                           ///< Taken together; equal lengths.
-  std::optional<std::vector<std::int64_t>> seeds;  ///< Nothing: the study's.
+  std::string method = {};                              ///< `faprompt`, `faprompt:paper`.
+  std::vector<Axis> grid = {};                          ///< Crossed; the last one varies fastest.
+  std::vector<Axis> zip = {};                           ///< Taken together; equal lengths.
+  std::optional<std::vector<std::int64_t>> seeds = {};  ///< Nothing: the study's.
   std::int64_t line = 0;
   bool operator==(const Sweep&) const = default;
-};
-
-/// A printed table that a study is compared with.
-struct PublishedTable {
-  std::string paper;  ///< `faprompt`: file `published/results.csv`.
-  std::string table;  ///< Its printed number: `1`, `A.4`.
-  bool operator==(const PublishedTable&) const = default;
 };
 
 /// What a person asks for: one TOML file (`design.md` 4; keys in the README).
 struct Study {
   std::int64_t schema = 1;  ///< Version of the file's format.
-  std::string name;
-  ByName<std::string> backbone;               ///< By method. Default: clip-vit-l-14-336.
-  ByName<std::int64_t> image_size;            ///< By method; pixels. Default: the backbone's.
-  std::optional<std::int64_t> eval_size;      ///< Pixels. Default: the image size.
-  ByName<std::vector<std::string>> train_on;  ///< By target: the auxiliary sets.
-  ByName<std::string> train_split;        ///< By data set: `test` or `all`. Default: the preset's.
-  std::vector<std::string> targets;       ///< Data sets to evaluate on.
+  std::string name = {};
+  ByName<std::string> backbone = {};               ///< By method. Default: clip-vit-l-14-336.
+  ByName<std::int64_t> image_size = {};            ///< By method; pixels. Default: the backbone's.
+  std::optional<std::int64_t> eval_size = {};      ///< Pixels. Default: the image size.
+  ByName<std::vector<std::string>> train_on = {};  ///< By target: the auxiliary sets.
+  ByName<std::string> train_split = {};   ///< By data set: `test` or `all`. Default: the preset's.
+  std::vector<std::string> targets = {};  ///< Data sets to evaluate on.
   std::vector<std::int64_t> seeds = {0};  ///< One training each.
   bool allow_overlap = false;             ///< Training images may be in a target.
   std::int64_t heatmaps = 0;  ///< `outputs.heatmaps`: pictures of each data set. Not identity.
-  std::vector<PublishedTable> published_tables;  ///< `published_table`.
-  std::vector<std::string> published;  ///< Methods of which the table shows printed numbers only.
-  std::vector<Sweep> sweeps;           ///< Their union: equal jobs are one.
+  std::vector<PublishedTable> published_tables = {};  ///< `published_table`.
+  std::vector<std::string> published =
+      {};                          ///< Methods of which the table shows printed numbers only.
+  std::vector<Sweep> sweeps = {};  ///< Their union: equal jobs are one.
 
   // Where things lie: no part of any identity. Relative paths start at the study file's folder.
-  ByName<std::filesystem::path> data;  ///< Folder of the sets' folders; or a set's own folder.
-  std::optional<std::filesystem::path> weights;  ///< Folder of backbone weights.
-  std::filesystem::path path;                    ///< The study file.
-  std::string text;  ///< Its content, with the command line's overrides below it.
+  ByName<std::filesystem::path> data = {};  ///< Folder of the sets' folders; or a set's own folder.
+  std::optional<std::filesystem::path> weights = {};  ///< Folder of backbone weights.
+  std::filesystem::path path = {};                    ///< The study file.
+  std::string text = {};  ///< Its content, with the command line's overrides below it.
   bool operator==(const Study&) const = default;
 
   /// Folder of a data set: its entry in `data`, else the default folder / its name.

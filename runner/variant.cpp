@@ -1,0 +1,132 @@
+#include "runner/variant.h"
+
+#include "core/error.h"
+
+#include <algorithm>
+#include <array>
+
+namespace assay {
+namespace {
+
+constexpr std::string_view kDefaultBackbone = "clip-vit-l-14-336";  // `spec/ablations.md` 1.1.
+
+template <typename T>
+T typed(const std::string& key, const nlohmann::json& value, std::string_view expected) {
+  const bool right = std::is_same_v<T, std::string> ? value.is_string() : value.is_number_integer();
+  if (!right) throw ConfigError("'{}' is {}, expected {}", key, value.dump(), expected);
+  return value.get<T>();
+}
+
+std::int64_t pixels(const std::string& key, const nlohmann::json& value) {
+  const auto size = typed<std::int64_t>(key, value, "a number of pixels");
+  if (size < 1) throw ConfigError("'{}' is {}, expected a positive number of pixels", key, size);
+  return size;
+}
+
+std::string place(const Study& study, std::int64_t line) {
+  return line == 0 ? "command line" : study.path.string() + ":" + std::to_string(line);
+}
+
+/// One setting for each value of one axis alone.
+void check_axis(const Study& study, const Sweep& sweep, const Axis& axis) {
+  for (const nlohmann::json& value : axis.values) {
+    try {
+      (void)resolve_variant(study, sweep, {{axis.key, value}});
+    } catch (const ConfigError& error) {
+      throw ConfigError("{}: {}", place(study, axis.line), error.what());
+    }
+  }
+}
+
+void check_spellings(const Study& study, const Sweep& sweep) {
+  std::vector<std::string> seen;
+  for (const std::vector<Axis>* axes : {&sweep.grid, &sweep.zip}) {
+    for (const Axis& axis : *axes) {
+      const std::string name = switch_name(method_name(sweep.method), axis.key).value_or(axis.key);
+      if (std::ranges::find(seen, name) != seen.end()) {
+        throw ConfigError("{}: '{}' is varied twice in one sweep", place(study, axis.line),
+                          axis.key);
+      }
+      seen.push_back(name);
+    }
+  }
+}
+
+}  // namespace
+
+std::string method_name(const std::string& method) { return method.substr(0, method.find(':')); }
+
+std::optional<std::string> switch_name(const std::string& method, const std::string& key) {
+  const MethodDescription& description = find_method(method);
+  const auto spelled_short = description.short_names.find(key);
+  if (spelled_short != description.short_names.end()) return spelled_short->second;
+  std::vector<std::string> by_last_component;
+  for (const SwitchDescription& candidate : description.switches) {
+    if (candidate.name == key) return key;
+    if (candidate.name.ends_with("." + key)) by_last_component.push_back(candidate.name);
+  }
+  if (by_last_component.size() == 1) return by_last_component.front();
+  return std::nullopt;
+}
+
+Variant resolve_variant(const Study& study, const Sweep& sweep, const Setting& setting) {
+  const std::string name = method_name(sweep.method);
+  Variant variant;
+  variant.params = nlohmann::json::object();
+  std::string backbone = study.backbone.find(name).value_or(std::string(kDefaultBackbone));
+  std::optional<std::int64_t> image_size = study.image_size.find(name);
+  std::optional<std::int64_t> eval_size = study.eval_size;
+  std::map<std::string, nlohmann::json> switches;
+  for (const auto& [key, value] : setting) {
+    if (key == "backbone") {
+      backbone = typed<std::string>(key, value, "the name of a backbone");
+    } else if (key == "image_size") {
+      image_size = pixels(key, value);
+    } else if (key == "eval_size") {
+      eval_size = pixels(key, value);
+    } else {
+      switches[key] = value;
+      continue;
+    }
+    variant.params[key] = value;
+  }
+  variant.backbone = &find_backbone(backbone);
+  variant.image_size = image_size.value_or(variant.backbone->default_image_size);
+  variant.eval_size = eval_size.value_or(variant.image_size);
+  variant.resolved = resolve_method(sweep.method, switches, *variant.backbone, variant.image_size);
+  variant.params.update(variant.resolved.params);
+  return variant;
+}
+
+void check_variants(const Study& study) {
+  for (const Sweep& sweep : study.sweeps) {
+    // What is wrong without any axis is the sweep's own; then each axis alone has its line.
+    try {
+      if (sweep.grid.empty() && sweep.zip.empty()) (void)resolve_variant(study, sweep, {});
+    } catch (const ConfigError& error) {
+      throw ConfigError("{}: {}", place(study, sweep.line), error.what());
+    }
+    check_spellings(study, sweep);
+    if (sweep.grid.size() + sweep.zip.size() == 1) {
+      for (const Axis& axis : sweep.grid) check_axis(study, sweep, axis);
+      for (const Axis& axis : sweep.zip) check_axis(study, sweep, axis);
+      continue;
+    }
+    for (const Setting& setting : settings(sweep)) {
+      try {
+        (void)resolve_variant(study, sweep, setting);
+      } catch (const ConfigError&) {
+        // An axis that fails alone is to blame; else it is their combination.
+        for (const Axis& axis : sweep.grid) check_axis(study, sweep, axis);
+        for (const Axis& axis : sweep.zip) check_axis(study, sweep, axis);
+        try {
+          (void)resolve_variant(study, sweep, setting);
+        } catch (const ConfigError& error) {
+          throw ConfigError("{}: {}", place(study, sweep.line), error.what());
+        }
+      }
+    }
+  }
+}
+
+}  // namespace assay

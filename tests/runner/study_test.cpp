@@ -1,0 +1,284 @@
+#include "runner/study.h"
+
+#include "core/error.h"
+#include "core/file.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+
+namespace assay {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+using ::testing::ThrowsMessage;
+
+/// A study that is right, of which each test spoils one line. The first `[[sweep]]` is line 8.
+std::string study_text(const std::string& extra = "",
+                       const std::string& sweep = "method = 'faprompt:paper'") {
+  return "schema = 1\n"
+         "name = 'k'\n"
+         "backbone = 'assay-tiny'\n"
+         "train_on = { default = 'synth-a', synth-a = 'synth-b' }\n"
+         "targets = ['synth-b', 'elpv']\n"
+         "seeds = [0, 1]\n" +
+         extra + "\n[[sweep]]\n" + sweep + "\n";
+}
+
+Study parse(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  return parse_study(text, "experiments/k.toml", overrides);
+}
+
+void expect_error(const std::string& text,
+                  const std::string& message,
+                  const std::vector<std::string>& overrides = {}) {
+  EXPECT_THAT([&] { (void)parse(text, overrides); },
+              ThrowsMessage<ConfigError>(StartsWith(message)))
+      << text;
+}
+
+TEST(ParseStudy, ReadsEveryKeyOfTheDesign) {
+  const Study study = parse(
+      "schema = 1\nname = 'all'\n"
+      "backbone = { default = 'clip-vit-l-14-336', faprompt = 'assay-tiny' }\n"
+      "image_size = { clip = 336 }\neval_size = 518\n"
+      "train_on = { default = ['mvtec', 'clinicdb'], mvtec = ['visa', 'colondb'] }\n"
+      "train_split = { mvtec = 'all' }\ntargets = ['visa', 'mvtec']\nseeds = [4, 2]\n"
+      "allow_overlap = true\noutputs = { heatmaps = 4 }\n"
+      "published_table = [{ paper = 'faprompt', table = '1' }, { paper = 'tps', table = '2' }]\n"
+      "published = ['patchcore']\ndata = { default = '../data', elpv = '/sets/elpv' }\n"
+      "weights = 'weights'\n"
+      "[[sweep]]\nmethod = 'faprompt:paper'\ngrid = { M = [5, 10], K = [1, 5] }\n"
+      "zip = { E = [2, 5, 10], E2 = [1, 2, 4] }\nseeds = [7]\n"
+      "[[sweep]]\nmethod = 'clip'\n");
+  EXPECT_EQ(study.name, "all");
+  EXPECT_EQ(study.backbone.find("faprompt"), "assay-tiny");
+  EXPECT_EQ(study.backbone.find("clip"), "clip-vit-l-14-336");
+  EXPECT_EQ(study.image_size.find("clip"), 336);
+  EXPECT_EQ(study.image_size.find("faprompt"), std::nullopt);
+  EXPECT_EQ(study.eval_size, 518);
+  EXPECT_THAT(*study.train_on.find("visa"), ElementsAre("clinicdb", "mvtec"));
+  EXPECT_THAT(*study.train_on.find("mvtec"), ElementsAre("colondb", "visa"));
+  EXPECT_EQ(study.train_split.find("mvtec"), "all");
+  EXPECT_THAT(study.targets, ElementsAre("visa", "mvtec"));
+  EXPECT_THAT(study.seeds, ElementsAre(4, 2));
+  EXPECT_TRUE(study.allow_overlap);
+  EXPECT_EQ(study.heatmaps, 4);
+  EXPECT_THAT(study.published_tables,
+              ElementsAre(PublishedTable{"faprompt", "1"}, PublishedTable{"tps", "2"}));
+  EXPECT_THAT(study.published, ElementsAre("patchcore"));
+  EXPECT_EQ(study.dataset_root("visa"), "experiments/../data/visa");
+  EXPECT_EQ(study.dataset_root("elpv"), "/sets/elpv");
+  EXPECT_EQ(study.weights, "experiments/weights");
+  ASSERT_THAT(study.sweeps, SizeIs(2));
+  EXPECT_EQ(study.sweeps[0].grid[0].key, "M");  // In the file's order.
+  EXPECT_THAT(*study.sweeps[0].seeds, ElementsAre(7));
+  EXPECT_EQ(study.sweeps[1].seeds, std::nullopt);
+}
+
+TEST(ParseStudy, TheDefaultsOfAShortStudyAreThoseOfTheStruct) {
+  const Study study =
+      parse("schema = 1\nname = 's'\ntargets = ['visa']\n[[sweep]]\nmethod = 'clip'\n");
+  EXPECT_THAT(study.seeds, ElementsAre(0));
+  EXPECT_FALSE(study.allow_overlap);
+  EXPECT_EQ(study.heatmaps, 0);
+  EXPECT_EQ(study.backbone.find("clip"), std::nullopt);
+}
+
+TEST(Settings, CrossAGridAndTakeAZipTogether) {
+  const Sweep sweep{.method = "m",
+                    .grid = {{.key = "a", .values = {1, 2}}},
+                    .zip = {{.key = "b", .values = {3, 4}}, {.key = "c", .values = {5, 6}}}};
+  const auto all = settings(sweep);
+  ASSERT_THAT(all, SizeIs(4));
+  EXPECT_EQ(all[1], (Setting{{"a", 1}, {"b", 4}, {"c", 6}}));
+  EXPECT_EQ(all[2], (Setting{{"a", 2}, {"b", 3}, {"c", 5}}));
+  EXPECT_THAT(settings(Sweep{.method = "m"}), ElementsAre(IsEmpty()));
+}
+
+TEST(ParseStudy, NamesFileLineAndTheNearestKey) {
+  expect_error(study_text("", "methd = 'faprompt'"),
+               "experiments/k.toml:9: 'methd' is not a key of [[sweep]]; did you mean 'method'?");
+  expect_error(study_text("sedes = [1]"),
+               "experiments/k.toml:7: 'sedes' is not a key of a study; did you mean 'seeds'?");
+  expect_error(study_text("colour = 1"),
+               "experiments/k.toml:7: 'colour' is not a key of a study; known: allow_overlap, ");
+  expect_error(study_text("", "method = 'clip'\ngird = { K = [1] }"),
+               "experiments/k.toml:10: 'gird' is not a key of [[sweep]]; did you mean 'grid'?");
+  expect_error(study_text("outputs = { heatmap = 3 }"),
+               "experiments/k.toml:7: 'heatmap' is not a key of outputs; did you mean 'heatmaps'?");
+}
+
+TEST(ParseStudy, NamesAMissingKey) {
+  expect_error("schema = 1\nname = 'x'\n", "experiments/k.toml:1: a study has no 'targets'");
+  expect_error("schema = 1\nnam = 'x'\n",
+               "experiments/k.toml:2: 'nam' is not a key of a study; did you mean 'name'?");
+  expect_error(study_text("", "seeds = [1]"), "experiments/k.toml:8: [[sweep]] has no 'method'");
+  expect_error("schema = 1\nname = 'x'\ntargets = ['visa']\n",
+               "experiments/k.toml: a study has no [[sweep]]");
+}
+
+TEST(ParseStudy, NamesTheTypeThatItExpected) {
+  expect_error(study_text("", "method = 3"),
+               "experiments/k.toml:9: 'method' is an integer, expected a string");
+  expect_error(study_text("allow_overlap = 'yes'"),
+               "experiments/k.toml:7: 'allow_overlap' is a string, expected true or false");
+  expect_error(
+      study_text("eval_size = 1.5"),
+      "experiments/k.toml:7: 'eval_size' is a number with a fraction, expected an integer");
+  expect_error(study_text("", "method = 'faprompt'\ngrid = { K = 5 }"),
+               "experiments/k.toml:10: 'grid.K' is an integer, expected a list");
+  expect_error(study_text("", "method = 'faprompt'\ngrid = [1]"),
+               "experiments/k.toml:10: 'grid' is a list, expected a table of switches");
+  expect_error("schema = 1\nname = 'x'\ntargets = 'visa'\n[[sweep]]\nmethod = 'clip'\n",
+               "experiments/k.toml:3: 'targets' is a string, expected a list");
+  expect_error("schema = 1\nname = 'x'\ntargets = ['visa']\nsweep = 3\n",
+               "experiments/k.toml:4: 'sweep' is an integer, expected tables [[sweep]]");
+  expect_error(study_text("image_size = { faprompt = 'big' }"),
+               "experiments/k.toml:7: 'image_size.faprompt' is a string, expected an integer");
+  expect_error(study_text("published_table = 'faprompt'"),
+               "experiments/k.toml:7: 'published_table' is a string, expected { paper = ");
+}
+
+TEST(ParseStudy, RefusesWhatCannotBe) {
+  expect_error("schema = 2\nname = 'x'\n",
+               "experiments/k.toml:1: 'schema' is 2, expected a number in [1, 1]");
+  expect_error("schema = 1\nname = ''\n", "experiments/k.toml:2: 'name' is an empty string");
+  expect_error(study_text("eval_size = 0"),
+               "experiments/k.toml:7: 'eval_size' is 0, expected a number in [1, 16384]");
+  expect_error(study_text("train_split = 'train'"),
+               "experiments/k.toml:7: 'train_split' is 'train', expected 'test' or 'all'");
+  expect_error(study_text("", "method = 'faprompt'\ngrid = { K = [] }"),
+               "experiments/k.toml:10: 'grid.K' is an empty list");
+  expect_error(study_text("", "method = 'faprompt'\ngrid = {}"),
+               "experiments/k.toml:10: 'grid' is empty");
+  expect_error(study_text("", "method = 'faprompt'\ngrid = { K = [1, 5, 1] }"),
+               "experiments/k.toml:10: 'grid.K' has 1 twice");
+  expect_error(study_text("", "method = 'faprompt'\nseeds = []"),
+               "experiments/k.toml:10: 'seeds' is an empty list");
+  expect_error(study_text("", "method = 'faprompt'\nseeds = [1, 1]"),
+               "experiments/k.toml:10: 'seeds' has 1 twice");
+  expect_error(study_text("", "method = 'faprompt'\nzip = { E = [2, 5], E2 = [1] }"),
+               "experiments/k.toml:8: 'zip' takes values together: 'E' has 2, 'E2' has 1");
+  expect_error(study_text("", "method = 'faprompt'\ngrid = { K = [1], cap.K = [5] }"),
+               "experiments/k.toml:10: 'cap.K' is varied twice in one sweep");
+  expect_error(study_text("", "method = 'faprompt'\ngrid = { K = [1] }\nzip = { 'cap.K' = [5] }"),
+               "experiments/k.toml:11: 'cap.K' is varied twice in one sweep");
+  expect_error(study_text("published = ['patchcore']"),
+               "experiments/k.toml:7: 'published' names methods, but no 'published_table'");
+}
+
+TEST(ParseStudy, RefusesBadTomlWithItsLine) {
+  expect_error("schema = 1\nname = \n", "experiments/k.toml:2: not TOML: ");
+  expect_error("schema = 1\nschema = 1\n", "experiments/k.toml:2: not TOML: ");
+  expect_error("schema = 1\nname = 2024-05-21\n", "experiments/k.toml:2: dates and times");
+  expect_error(study_text("", "method = 'faprompt'\ngrid = { 'loss.oc_weight' = [nan] }"),
+               "experiments/k.toml:10: NaN and infinity have no use in a study");
+}
+
+TEST(ParseStudy, ChecksMethodsPresetsSwitchesAndValuesBeforeAnythingRuns) {
+  expect_error(study_text("", "method = 'faprmpt'"), "experiments/k.toml:9: 'faprmpt' is not a ");
+  expect_error(study_text("", "method = 'faprompt:papr'"),
+               "experiments/k.toml:8: 'papr' is not a ");
+  expect_error(study_text("", "method = 'faprompt'\ngrid = { M = [5], cap.L = [1] }"),
+               "experiments/k.toml:10: 'cap.L' is not a switch of faprompt");
+  expect_error(study_text("", "method = 'faprompt'\n[sweep.grid]\nM = [5]\nK = [1, 0]"),
+               "experiments/k.toml:12: switch 'cap.K' of faprompt is 0, expected an integer");
+  expect_error(study_text("", "method = 'clip'\ngrid = { backbone = ['clip-vit-l-14-33'] }"),
+               "experiments/k.toml:10: 'clip-vit-l-14-33' is not a backbone");
+  expect_error(study_text("", "method = 'clip'\ngrid = { image_size = ['big'] }"),
+               "experiments/k.toml:10: 'image_size' is \"big\", expected a number of pixels");
+  expect_error(study_text("image_size = 100"),
+               "experiments/k.toml:8: image_size is 100 px, expected a multiple of 8");
+  expect_error(
+      "schema = 1\nname = 'x'\nbackbone = 'asay-tiny'\ntargets = ['visa']\n"
+      "[[sweep]]\nmethod = 'clip'\n",
+      "experiments/k.toml:3: 'asay-tiny' is not a backbone");
+}
+
+TEST(ParseStudy, BlamesTheSweepWhereOnlyTheCombinationIsWrong) {
+  // At 32 px assay-tiny has 16 patches; each value alone is legal.
+  expect_error(study_text("",
+                          "method = 'faprompt'\ngrid = { image_size = [128, 32], "
+                          "'dap.M' = [4, 100] }\n"),
+               "experiments/k.toml:8: faprompt: 'dap.M' is 100, expected at most 16");
+}
+
+TEST(ParseStudy, FindsAMisspeltTarget) {
+  expect_error(
+      "schema = 1\nname = 'x'\ntrain_on = { default = 'mvtec', vsia = 'mvtec' }\n"
+      "targets = ['visa']\n[[sweep]]\nmethod = 'clip'\n",
+      "experiments/k.toml:3: 'train_on.vsia' is not a target; did you mean 'visa'?");
+}
+
+TEST(ParseStudy, SaysWhatIsNotSupportedYet) {
+  for (const char* later : {"ensemble", "eval", "base"}) {
+    expect_error(
+        study_text("", std::string("method = 'clip'\n") + later + " = {}"),
+        std::string("experiments/k.toml:10: '") + later + "' of [[sweep]] is not supported yet");
+  }
+  expect_error(study_text("outputs = { maps = ['visa'] }"),
+               "experiments/k.toml:7: 'maps' of outputs is not supported yet");
+  expect_error(study_text("[[profile]]\nmethods = ['clip']"),
+               "experiments/k.toml:7: 'profile' of a study is not supported yet");
+  expect_error(
+      "schema = 1\nname = 'x'\ntrain_on = { image = 'a', pixel = 'b' }\n"
+      "targets = ['c']\n[[sweep]]\nmethod = 'clip'\n",
+      "experiments/k.toml:3: 'train_on.image', a training per level, is not supported yet");
+}
+
+TEST(Overrides, ReplaceStudyKeysAndVarySwitches) {
+  const Study study = parse(study_text("",
+                                       "method = 'faprompt'\ngrid = { 'cap.K' = [1, 5], M = [5] }"
+                                       "\n[[sweep]]\nmethod = 'clip'"),
+                            {"K=4,8", "seeds=7", "targets=elpv", "data=/sets", "loss.oc_weight=0.5",
+                             "dap.select=raster"});
+  EXPECT_THAT(study.seeds, ElementsAre(7));
+  EXPECT_THAT(study.targets, ElementsAre("elpv"));
+  EXPECT_EQ(study.dataset_root("elpv"), "/sets/elpv");
+  const Sweep& sweep = study.sweeps[0];
+  ASSERT_THAT(sweep.grid, SizeIs(4));
+  EXPECT_THAT(sweep.grid[0].values, ElementsAre(4, 8));
+  EXPECT_EQ(sweep.grid[1].key, "M");
+  EXPECT_THAT(sweep.grid[2].values, ElementsAre(0.5));
+  EXPECT_THAT(sweep.grid[3].values, ElementsAre("raster"));
+  EXPECT_THAT(study.sweeps[1].grid, IsEmpty());  // CLIP has no such switch.
+  EXPECT_THAT(study.text, HasSubstr("\n# override: K=4,8"));
+}
+
+TEST(Overrides, SayWhatIsWrongWithThem) {
+  expect_error(study_text(), "'K' is not an override; expected KEY=VALUE", {"K"});
+  expect_error(study_text(), "'K=' is not an override; expected KEY=VALUE", {"K="});
+  expect_error(study_text(), "command line: switch 'cap.K' of faprompt is \"x\", expected",
+               {"K=x"});
+  expect_error(study_text(),
+               "command line: 'tragets' is neither a key of a study nor a switch of "
+               "its methods; did you mean 'targets'?",
+               {"tragets=visa"});
+  expect_error(study_text(), "command line: 'seeds' is a string, expected an integer", {"seeds=a"});
+  expect_error(study_text("", "method = 'faprompt'\nzip = { E = [2, 5], E2 = [1, 2] }"),
+               "command line: 'E' stands in a 'zip' of a sweep of faprompt", {"E=3"});
+}
+
+TEST(LoadStudy, NamesAFileThatIsNotThere) {
+  EXPECT_THAT([] { (void)load_study("nowhere/s.toml"); },
+              ThrowsMessage<ConfigError>(StartsWith("nowhere/s.toml: no such study file")));
+}
+
+TEST(LoadStudy, ReadsAFile) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "s.toml", study_text());
+  EXPECT_EQ(load_study(folder / "s.toml").text, study_text());
+}
+
+TEST(Study, SaysHowToNameAFolderForADataSet) {
+  EXPECT_THAT([] { (void)parse(study_text()).dataset_root("elpv"); },
+              ThrowsMessage<ConfigError>(
+                  StartsWith("experiments/k.toml: no folder is named for data set 'elpv'; add")));
+}
+
+}  // namespace
+}  // namespace assay

@@ -23,15 +23,16 @@ inline constexpr std::int64_t kEvaluateNumerics = 1;
 
 /// One split of a data set, as far as it can change a number: what the images are.
 struct DatasetPart {
-  std::string dataset;          ///< Catalogue name.
-  std::string split;            ///< `train` or `test`.
-  std::string manifest_digest;  ///< Contents, masks, labels, categories (`datasets/manifest.h`).
+  std::string dataset = {};  ///< Catalogue name.
+  std::string split = {};    ///< `train` or `test`.
+  std::string manifest_digest =
+      {};  ///< Contents, masks, labels, categories (`datasets/manifest.h`).
   bool operator==(const DatasetPart&) const = default;
 };
 
 /// What turns an image into features: the feature key is the SHA-256 of its canonical JSON.
 struct EncoderSpec {
-  std::string weights_sha256;
+  std::string weights_sha256 = {};
   FeatureSpec features;
   std::string preprocessing = "pillow bicubic stretch, clip mean and deviation";
   std::string storage = "float16 unit rows, float32 norms and global";
@@ -43,17 +44,18 @@ struct EncoderSpec {
 
 /// Images of one split -> features.
 struct EncodeSpec {
-  EncoderSpec encoder;
-  DatasetPart part;
+  EncoderSpec encoder = {};
+  DatasetPart part = {};
   bool operator==(const EncodeSpec&) const = default;
 };
 
 /// Features -> checkpoint.
 struct TrainSpec {
-  std::string method;
-  nlohmann::json switches;  ///< Effective ones, less those that only act at inference.
-  EncoderSpec encoder;
-  std::vector<DatasetPart> parts;  ///< Auxiliary sets, sorted by set and split; each image once.
+  std::string method = {};
+  nlohmann::json switches = {};  ///< Effective ones, less those that only act at inference.
+  EncoderSpec encoder = {};
+  std::vector<DatasetPart> parts =
+      {};  ///< Auxiliary sets, sorted by set and split; each image once.
   std::int64_t seed = 0;
   std::int64_t epochs = 0, batch = 0;
   std::string optimiser = "adam";
@@ -66,11 +68,12 @@ struct TrainSpec {
 
 /// Checkpoint x data set -> scores, metrics.
 struct EvaluateSpec {
-  std::string method;
-  nlohmann::json switches;  ///< Effective ones, less `train.*`, which the checkpoint stands for.
-  std::string checkpoint;   ///< Id of the train job; empty: nothing is trained.
-  EncoderSpec encoder;
-  DatasetPart part;               ///< The target's test split.
+  std::string method = {};
+  nlohmann::json switches =
+      {};  ///< Effective ones, less `train.*`, which the checkpoint stands for.
+  std::string checkpoint = {};  ///< Id of the train job; empty: nothing is trained.
+  EncoderSpec encoder = {};
+  DatasetPart part = {};          ///< The target's test split.
   std::int64_t eval_size = 0;     ///< Pixels: size of maps and masks in pixel metrics.
   double aupro_limit = 0.3;       ///< FPR up to which PRO is integrated.
   std::int64_t connectivity = 8;  ///< Of regions.

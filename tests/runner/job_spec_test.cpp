@@ -1,0 +1,169 @@
+#include "runner/job_spec.h"
+
+#include "core/error.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+#include <set>
+
+namespace assay {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::ThrowsMessage;
+
+EncoderSpec encoder() {
+  return {.weights_sha256 = "w",
+          .features = {.backbone = "assay-tiny",
+                       .image_size = 128,
+                       .streams = {"vv"},
+                       .first_block = 3,
+                       .layers = {8}}};
+}
+
+EncodeSpec encode_spec() { return {.encoder = encoder(), .part = {"synth-a", "test", "m"}}; }
+
+TrainSpec train_spec() {
+  return {.method = "faprompt",
+          .switches = {{"cap.K", 10}, {"loss.oc_weight", 0.1}},
+          .encoder = encoder(),
+          .parts = {{"synth-a", "test", "m"}},
+          .seed = 1,
+          .epochs = 7,
+          .batch = 8,
+          .learning_rate = 1e-3};
+}
+
+EvaluateSpec evaluate_spec() {
+  return {.method = "faprompt",
+          .switches = {{"cap.K", 10}, {"infer.sigma", 2.5}},
+          .checkpoint = "c",
+          .encoder = encoder(),
+          .part = {"elpv", "test", "n"},
+          .eval_size = 128};
+}
+
+/// `value` with one scalar below it changed, for every scalar.
+std::vector<std::pair<std::string, json>> perturbed(const json& value) {
+  std::vector<std::pair<std::string, json>> all;
+  const json flat = value.flatten();
+  for (const auto& [path, scalar] : flat.items()) {
+    json changed = value;
+    json& field = changed[json::json_pointer(path)];
+    if (scalar.is_string()) field = scalar.get<std::string>() + "x";
+    if (scalar.is_boolean()) field = !scalar.get<bool>();
+    if (scalar.is_number()) field = scalar.get<double>() + 1;
+    all.emplace_back(path, changed);
+  }
+  return all;
+}
+
+TEST(Identity, EveryFieldOfEveryKindChangesIt) {
+  for (const json& spec :
+       {to_json(encode_spec()), to_json(train_spec()), to_json(evaluate_spec())}) {
+    std::set<std::string> ids = {identity(spec)};
+    for (const auto& [path, changed] : perturbed(spec)) {
+      EXPECT_TRUE(ids.insert(identity(changed)).second) << path << " of " << spec.dump();
+    }
+  }
+}
+
+// The list of the README: a field more or less is a decision, not an accident.
+TEST(Identity, HoldsExactlyTheFieldsThatCanChangeNumbers) {
+  const auto fields = [](const json& spec) {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : spec.items()) names.push_back(name);
+    return names;
+  };
+  using ::testing::ElementsAre;
+  EXPECT_THAT(fields(to_json(encode_spec())), ElementsAre("encoder", "kind", "part"));
+  EXPECT_THAT(fields(to_json(encoder())),
+              ElementsAre("features", "numerics", "preprocessing", "storage", "weights_sha256"));
+  EXPECT_THAT(fields(to_json(train_spec())),
+              ElementsAre("batch", "beta1", "beta2", "encoder", "epochs", "epsilon",
+                          "images_per_shard", "kind", "learning_rate", "method", "numerics",
+                          "optimiser", "parts", "precision", "seed", "switches"));
+  EXPECT_THAT(fields(to_json(evaluate_spec())),
+              ElementsAre("aupro_limit", "cflow200", "checkpoint", "connectivity", "encoder",
+                          "eval_size", "kind", "method", "numerics", "part", "switches"));
+  EXPECT_THAT(fields(to_json(encode_spec())["part"]),
+              ElementsAre("dataset", "manifest_digest", "split"));
+}
+
+// The SHA-256 of the texts as Python writes them. If one changes, every finished job of every user
+// is computed again.
+TEST(Identity, IsTheSameInEveryBuild) {
+  EXPECT_EQ(
+      canonical_json(to_json(encode_spec())),
+      R"({"encoder":{"features":{"activation":"quick_gelu","backbone":"assay-tiny","cls_ln_post":false,"first_block":3,"image_size":128,"layers":[8],"pos_resize":"bilinear","streams":["vv"]},"numerics":1,"preprocessing":"pillow bicubic stretch, clip mean and deviation","storage":"float16 unit rows, float32 norms and global","weights_sha256":"w"},"kind":"encode","part":{"dataset":"synth-a","manifest_digest":"m","split":"test"}})");
+  EXPECT_EQ(identity(to_json(encode_spec())),
+            "6a8a7938962dceb51688b73ceb6dac8a8a66f7169220c22fae9eae9768e3e9c2");
+  EXPECT_EQ(identity(to_json(train_spec())),
+            "1b9228c0108113975568af4ed05f8cfb45255eed7301964829e17dab44beee20");
+  EXPECT_EQ(identity(to_json(evaluate_spec())),
+            "5ccc66fff29bde93564014208d3cc4b4af483e141cdac0cffb2119e3687854d8");
+  EXPECT_EQ(encoder().key(), "e7d5b08cc53f9812c4b8823728a3d86d875671d4b43b913c27eb11a01ac49980");
+}
+
+TEST(Identity, KindsDoNotCollide) { EXPECT_NE(identity(to_json(encode_spec())), encoder().key()); }
+
+TEST(CanonicalJson, SortsKeysAndWritesNumbersOneWay) {
+  EXPECT_EQ(canonical_json(json::parse(R"({"b": 1.0, "a": [1, 1e0, 0.1, -0.0, 1e300]})")),
+            R"({"a":[1,1,0.1,0,1e+300],"b":1})");
+  EXPECT_EQ(canonical_json(json(9007199254740993)), "9007199254740993");
+}
+
+TEST(CanonicalJson, RefusesWhatIsNoNumber) {
+  EXPECT_THAT([] { (void)canonical_json({std::numeric_limits<double>::quiet_NaN()}); },
+              ThrowsMessage<ConfigError>(HasSubstr("NaN or infinity in a job's spec")));
+}
+
+TEST(JobSpec, ReadsBackWhatWasWritten) {
+  EXPECT_EQ(encode_spec_from_json(json::parse(to_json(encode_spec()).dump())), encode_spec());
+  EXPECT_EQ(train_spec_from_json(json::parse(to_json(train_spec()).dump())), train_spec());
+  EXPECT_EQ(evaluate_spec_from_json(json::parse(to_json(evaluate_spec()).dump())), evaluate_spec());
+}
+
+TEST(JobSpec, RefusesMissingAndUnknownFieldsAndOtherKinds) {
+  json spec = to_json(train_spec());
+  spec.erase("seed");
+  EXPECT_THAT([&] { (void)train_spec_from_json(spec); },
+              ThrowsMessage<ConfigError>(HasSubstr("key 'seed' not found")));
+  spec["seed"] = 1;
+  spec["ranks"] = 2;
+  EXPECT_THAT([&] { (void)train_spec_from_json(spec); },
+              ThrowsMessage<ConfigError>(HasSubstr("'ranks' is not a field of a job of kind "
+                                                   "'train'")));
+  EXPECT_THAT([&] { (void)encode_spec_from_json(to_json(train_spec())); },
+              ThrowsMessage<ConfigError>(HasSubstr("kind \"train\", expected encode")));
+  EXPECT_THAT([] { (void)job_kind_from("trian"); },
+              ThrowsMessage<ConfigError>(HasSubstr("'trian' is not a kind of job")));
+}
+
+TEST(FileName, KeepsAShortNameAsItIs) { EXPECT_EQ(file_name("metal_nut 1"), "metal_nut 1"); }
+
+TEST(FileName, CutsAtAWholeCharacterAndKeepsNamesApart) {
+  std::string name;
+  for (int i = 0; i < 200; ++i) name += "\u00fc";  // Two bytes each.
+  const std::string cut = file_name(name);
+  EXPECT_LE(cut.size(), 255U);
+  EXPECT_GE(cut.size(), 254U);
+  EXPECT_EQ(cut.substr(0, 246), name.substr(0, 246));
+  EXPECT_NE(cut, file_name(name + "x"));
+}
+
+TEST(FileName, HasNoSlashAndNoControlCharacter) {
+  EXPECT_THAT(file_name("a/b"), ::testing::StartsWith("a_b~"));
+  EXPECT_NE(file_name("a/b"), file_name("a_b"));
+  EXPECT_NE(file_name("a/b"), file_name("a\nb"));
+  EXPECT_NE(file_name(".."), "..");
+  EXPECT_THAT(file_name(""), Not(::testing::IsEmpty()));
+}
+
+TEST(JobFolderName, StartsWithTwoDigits) { EXPECT_EQ(job_folder_name("abcdef"), "ab/abcdef"); }
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,329 @@
+#include "runner/plan.h"
+
+#include "core/digest.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+namespace assay {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::ThrowsMessage;
+
+/// Data sets that exist in memory alone: an image's content is its name.
+class InMemory final : public PlanInputs {
+ public:
+  InMemory() {
+    add("synth-a", "train", {"a/1 0", "a/2 0"});
+    add("synth-a", "test", {"a/3 0", "a/4 1", "a/5 1"});
+    add("synth-b", "test", {"b/1 0", "b/2 1"});
+    add("elpv", "test", {"e/1 0", "e/2 1"}, /*has_masks=*/false);
+    add("isic", "test", {"i/1 1", "i/2 1"});
+  }
+
+  /// `images` as `path label`.
+  void add(const std::string& dataset,
+           const std::string& split,
+           const std::vector<std::string>& images,
+           bool has_masks = true) {
+    Manifest manifest;
+    manifest.dataset = dataset;
+    manifest.split = split;
+    manifest.has_masks = has_masks;
+    for (const std::string& image : images) {
+      Sample sample;
+      sample.path = image.substr(0, image.size() - 2);
+      sample.category = "c";
+      sample.label = image.back() - '0';
+      sample.sha256 = sha256(sample.path);
+      manifest.samples.push_back(sample);
+    }
+    manifests_[{dataset, split}] = manifest;
+  }
+
+  const Manifest& manifest(const std::string& dataset, const std::string& split) override {
+    Manifest& found = manifests_[{dataset, split}];
+    found.dataset = dataset;
+    found.split = split;
+    return found;
+  }
+  std::string weights_sha256(const BackboneDescription& backbone) override {
+    return sha256(backbone.name);
+  }
+
+ private:
+  std::map<std::pair<std::string, std::string>, Manifest> manifests_;
+};
+
+class PlanTest : public ::testing::Test {
+ protected:
+  Plan plan(const std::string& sweeps, const std::string& keys = "", bool with_train_on = true) {
+    study_ = parse_study("schema = 1\nname = 's'\nbackbone = 'assay-tiny'\n" +
+                             std::string(with_train_on ? "train_on = 'synth-a'\n" : "") + keys +
+                             "\n" + sweeps,
+                         "s.toml");
+    return make_plan(study_, inputs_);
+  }
+
+  void expect_refused(const std::string& sweeps,
+                      const std::string& keys,
+                      const std::string& message,
+                      bool with_train_on = true) {
+    EXPECT_THAT([&] { (void)plan(sweeps, keys, with_train_on); },
+                ThrowsMessage<ConfigError>(HasSubstr(message)));
+  }
+
+  static std::vector<Job> of_kind(const Plan& plan, JobKind kind) {
+    std::vector<Job> jobs;
+    std::ranges::copy_if(plan.jobs, std::back_inserter(jobs),
+                         [&](const Job& job) { return job.kind == kind; });
+    return jobs;
+  }
+
+  InMemory inputs_;
+  Study study_;
+  const std::string targets_ = "targets = ['synth-b', 'elpv']\n";
+  const std::string faprompt_ = "[[sweep]]\nmethod = 'faprompt:released'\n";
+};
+
+TEST_F(PlanTest, OneTrainingServesAllTargetsAndOneEncodingServesEverything) {
+  const Plan p = plan(faprompt_ + "grid = { K = [1, 5] }\n", targets_ + "seeds = [0, 1, 2]");
+  EXPECT_THAT(of_kind(p, JobKind::kEncode), SizeIs(3));  // synth-a, synth-b, elpv: test each.
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(2 * 3));
+  EXPECT_THAT(of_kind(p, JobKind::kEvaluate), SizeIs(2 * 3 * 2));
+  EXPECT_THAT(p.cells, SizeIs(12));
+}
+
+TEST_F(PlanTest, JobsComeAfterWhatTheyNeed) {
+  const Plan p = plan(faprompt_ + "[[sweep]]\nmethod = 'clip'\n", targets_);
+  std::set<std::string> before;
+  for (const Job& job : p.jobs) {
+    for (const std::string& id : job.dependencies) EXPECT_TRUE(before.contains(id));
+    EXPECT_EQ(job.id, identity(job.spec));
+    EXPECT_TRUE(before.insert(job.id).second);
+  }
+}
+
+TEST_F(PlanTest, EqualJobsOfSeveralSweepsAreOneButKeepTheirNames) {
+  const Plan p = plan(
+      "[[sweep]]\nmethod = 'faprompt:paper'\ngrid = { K = [10] }\n"
+      "[[sweep]]\nmethod = 'faprompt'\nzip = { E = [5], E2 = [2] }\n",
+      "targets = ['synth-b']\n");
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(1));
+  ASSERT_THAT(p.cells, SizeIs(2));
+  EXPECT_EQ(p.cells[0].job, p.cells[1].job);
+  EXPECT_EQ(p.cells[0].params, (json{{"cap.K", 10}}));
+  EXPECT_EQ(p.cells[1].params, (json{{"cap.E", 5}, {"cap.Ep", 2}}));
+}
+
+TEST_F(PlanTest, ASweepOverAnInferenceSwitchSharesItsTraining) {
+  const Plan p = plan(faprompt_ + "grid = { sigma = [0, 2, 4] }\n", "targets = ['synth-b']");
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(1));
+  EXPECT_THAT(of_kind(p, JobKind::kEvaluate), SizeIs(3));
+}
+
+TEST_F(PlanTest, TargetsAndEvalSizeDoNotReachATraining) {
+  const Plan small = plan(faprompt_, "targets = ['synth-b']");
+  const Plan large = plan(faprompt_, "targets = ['elpv']\neval_size = 256");
+  EXPECT_EQ(of_kind(small, JobKind::kTrain)[0].id, of_kind(large, JobKind::kTrain)[0].id);
+  EXPECT_EQ(large.cells[0].eval_size, 256);
+}
+
+TEST_F(PlanTest, PathsNamesAndOutputsAreNoPartOfAnIdentity) {
+  const Plan here = plan(faprompt_, "targets = ['synth-b']");
+  const Plan there = plan(faprompt_,
+                          "targets = ['synth-b']\ndata = '/elsewhere'\nweights = 'w'\n"
+                          "outputs = { heatmaps = 3 }");
+  ASSERT_EQ(here.jobs.size(), there.jobs.size());
+  for (std::size_t i = 0; i < here.jobs.size(); ++i) {
+    EXPECT_EQ(here.jobs[i].id, there.jobs[i].id);
+    EXPECT_THAT(there.jobs[i].spec.dump(), ::testing::Not(HasSubstr("elsewhere")));
+  }
+}
+
+TEST_F(PlanTest, OtherImagesAreOtherJobs) {
+  const Plan before = plan(faprompt_, "targets = ['synth-b']");
+  inputs_.add("synth-b", "test", {"b/1 0", "b/2 1", "b/3 1"});
+  const Plan after = plan(faprompt_, "targets = ['synth-b']");
+  EXPECT_EQ(of_kind(before, JobKind::kTrain)[0].id, of_kind(after, JobKind::kTrain)[0].id);
+  EXPECT_NE(of_kind(before, JobKind::kEvaluate)[0].id, of_kind(after, JobKind::kEvaluate)[0].id);
+}
+
+TEST_F(PlanTest, AMethodWithoutTrainingHasOneJobATargetWhateverTheSeeds) {
+  const Plan p = plan("[[sweep]]\nmethod = 'clip'\n", targets_ + "seeds = [0, 1]", false);
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), IsEmpty());
+  EXPECT_THAT(p.cells, SizeIs(2));
+  EXPECT_EQ(p.cells[0].seed, std::nullopt);
+  EXPECT_EQ(p.cells[0].train_dataset, "");
+  EXPECT_EQ(p.cells[0].protocol.at("train_sets"), "none");
+}
+
+TEST_F(PlanTest, TheSplitIsThePresetsUnlessTheStudyOrTheSweepSaysOtherwise) {
+  const auto train_parts = [&](const std::string& preset, const std::string& keys,
+                               const std::string& grid = "") {
+    const Plan p = plan("[[sweep]]\nmethod = 'faprompt:" + preset + "'\n" + grid,
+                        "targets = ['synth-b']\n" + keys);
+    return train_spec_from_json(of_kind(p, JobKind::kTrain).at(0).spec).parts.size();
+  };
+  EXPECT_EQ(train_parts("released", ""), 1U);  // test
+  EXPECT_EQ(train_parts("paper", ""), 2U);     // all
+  EXPECT_EQ(train_parts("paper", "train_split = 'test'"), 1U);
+  EXPECT_EQ(train_parts("released", "train_split = { synth-a = 'all' }"), 2U);
+  EXPECT_EQ(train_parts("released", "train_split = 'test'", "grid = { 'train.split' = ['all'] }"),
+            2U);
+}
+
+TEST_F(PlanTest, ASetWithoutATrainSplitHasTheSameJobForAllAndTest) {
+  const std::string keys = "train_on = 'isic'\ntargets = ['synth-b']\n";
+  const Plan test = plan(faprompt_, keys + "train_split = 'test'", false);
+  const Plan all = plan(faprompt_, keys + "train_split = 'all'", false);
+  EXPECT_EQ(of_kind(test, JobKind::kTrain)[0].id, of_kind(all, JobKind::kTrain)[0].id);
+}
+
+TEST_F(PlanTest, AListOfSetsIsOneTrainingWhateverItsOrder) {
+  const std::string keys = "targets = ['synth-b']\n";
+  const Plan one = plan(faprompt_, keys + "train_on = ['synth-a', 'isic']", false);
+  const Plan two = plan(faprompt_, keys + "train_on = ['isic', 'synth-a']", false);
+  EXPECT_EQ(of_kind(one, JobKind::kTrain)[0].id, of_kind(two, JobKind::kTrain)[0].id);
+  EXPECT_EQ(one.cells[0].train_dataset, "isic+synth-a");
+}
+
+TEST_F(PlanTest, EachTargetTrainsOnItsOwnEntry) {
+  const Plan p = plan(faprompt_,
+                      "train_on = { default = 'synth-a', synth-a = 'synth-b' }\n"
+                      "targets = ['synth-a', 'elpv']",
+                      false);
+  EXPECT_EQ(p.cells[0].train_dataset, "synth-b");
+  EXPECT_EQ(p.cells[1].train_dataset, "synth-a");
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(2));
+}
+
+TEST_F(PlanTest, ATargetThatIsItsOwnTrainingSetIsRefusedWithTheMissingKey) {
+  expect_refused(faprompt_, "targets = ['synth-b', 'synth-a']",
+                 "s.toml: target 'synth-a' is its own training set; give it an entry of its own: "
+                 "train_on = { default = \"synth-a\", synth-a = \"ANOTHER SET\" }");
+}
+
+TEST_F(PlanTest, ATrainedMethodWithoutATrainingSetIsRefused) {
+  expect_refused(faprompt_, "targets = ['synth-b']",
+                 "s.toml: faprompt is trained, but 'train_on' names no set for target 'synth-b'",
+                 false);
+}
+
+TEST_F(PlanTest, TrainingImagesInATargetAreFoundByContentAndRefusedWithTheirNumber) {
+  inputs_.add("synth-b", "test", {"b/1 0", "a/4 1", "a/5 1"});
+  expect_refused(faprompt_, "targets = ['synth-b']",
+                 "2 of the 3 images of target 'synth-b' are also in its training set synth-a (the "
+                 "first: a/4)");
+}
+
+TEST_F(PlanTest, OverlapThatIsAllowedMarksItsCells) {
+  inputs_.add("synth-b", "test", {"b/1 0", "a/4 1", "a/5 1"});
+  const Plan p = plan(faprompt_, targets_ + "allow_overlap = true");
+  EXPECT_EQ(p.cells[0].overlap, 2);
+  EXPECT_EQ(p.cells[1].overlap, 0);
+  EXPECT_THAT(p.notes, ElementsAre(HasSubstr("2 of the 3 images of target synth-b are also")));
+}
+
+// cases.md J04.
+TEST_F(PlanTest, TrainingOnASetWithoutMasksIsRefusedWithSetMethodAndLoss) {
+  const std::string keys = "train_on = 'elpv'\ntargets = ['synth-b']\n";
+  expect_refused(faprompt_, keys,
+                 "data set 'elpv' has no masks, and loss.local_weights of faprompt:released needs "
+                 "them",
+                 false);
+  expect_refused("[[sweep]]\nmethod = 'anomalyclip'\n", keys,
+                 "data set 'elpv' has no masks, and loss.focal, loss.dice of anomalyclip:", false);
+}
+
+TEST_F(PlanTest, ASwitchThatSaysWhatToDoWithoutMasksIsObeyedAndInTheIdentity) {
+  const Plan p = plan(faprompt_ + "grid = { no_mask = ['skip', 'zero'] }\n",
+                      "train_on = 'elpv'\ntargets = ['synth-b']\n", false);
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(2));
+}
+
+TEST_F(PlanTest, ATrainingWithNothingToLearnIsRefused) {
+  inputs_.add("headct", "test", {"h/1 1", "h/2 1"}, /*has_masks=*/false);
+  expect_refused(faprompt_ + "grid = { no_mask = ['skip'] }\n",
+                 "train_on = 'headct'\ntargets = ['synth-b']\n",
+                 "nothing to learn for faprompt:released from headct", false);
+}
+
+TEST_F(PlanTest, TellsWhatAWorkerNeedsBesideTheIdentity) {
+  const Plan p = plan(faprompt_, "targets = ['synth-b']");
+  const Job train = of_kind(p, JobKind::kTrain)[0];
+  EXPECT_EQ(train.hints.at("preset"), "released");
+  EXPECT_EQ(train.hints.at("switches").at("cap.K"), 10);
+  const TrainSpec spec = train_spec_from_json(train.spec);
+  EXPECT_EQ(spec.epochs, 7);
+  EXPECT_EQ(spec.batch, 8);
+  EXPECT_EQ(train.work, 7.0 * 3);
+}
+
+TEST_F(PlanTest, GivesTheStoreItsRecords) {
+  const TemporaryFolder folder;
+  const Plan p = plan(faprompt_, targets_);
+  Store store(folder / "store.db");
+  store.record_study({study_.name, "s.toml", study_.text}, job_records(p), p.cells);
+  EXPECT_EQ(store.cells("s"), p.cells);
+  EXPECT_EQ(store.jobs("s").size(), p.jobs.size());
+}
+
+TEST_F(PlanTest, SummarisesWhatIsDoneSharedAndExpected) {
+  const Plan p = plan(faprompt_, targets_ + "seeds = [0, 1]");
+  const Job encode = of_kind(p, JobKind::kEncode)[0];  // elpv or synth-b: shared by two seeds.
+  const std::map<std::string, double> costs = {{"encode/assay-tiny/128", 10},
+                                               {"evaluate/faprompt/assay-tiny/128/128", 2}};
+  const PlanSummary summary = summarise(study_, p, {encode.id}, {}, costs);
+  ASSERT_THAT(summary.kinds, SizeIs(3));
+  EXPECT_EQ(summary.kinds[0].jobs, 3);
+  EXPECT_EQ(summary.kinds[0].done, 1);
+  EXPECT_EQ(summary.kinds[0].shared, 3);
+  EXPECT_DOUBLE_EQ(*summary.kinds[0].remaining_seconds, 10 * (2 + 3 + 2) - 10 * encode.work);
+  EXPECT_EQ(summary.kinds[1].remaining_seconds, std::nullopt);
+  EXPECT_DOUBLE_EQ(*summary.kinds[2].remaining_seconds, 2 * 4 * 2.0);
+  EXPECT_THAT(to_text(summary, 2), AllOf(HasSubstr("study s: 4 cells"),
+                                         HasSubstr("unknown before the first measurement")));
+  EXPECT_EQ(to_json(summary)["kinds"][1]["remaining_seconds"], nullptr);
+}
+
+TEST_F(PlanTest, ExpectsTheTimeOfAllGangsTogether) {
+  const Plan p = plan("[[sweep]]\nmethod = 'clip'\n", "targets = ['synth-b']", false);
+  const std::map<std::string, double> costs = {{"encode/assay-tiny/128", 100},
+                                               {"evaluate/clip/assay-tiny/128/128", 20}};
+  const PlanSummary open = summarise(study_, p, {}, {}, costs);
+  EXPECT_THAT(to_text(open, 2), HasSubstr("expected: 2 min with 2 gangs"));
+  const PlanSummary done =
+      summarise(study_, p, {p.jobs[0].id, p.jobs[1].id}, {p.jobs[0].id}, costs);
+  EXPECT_THAT(to_text(done), HasSubstr("nothing to do: everything is done"));
+  EXPECT_EQ(done.kinds[0].shared, 1);
+}
+
+TEST(PlanFilesTest, NamesWeightsThatAreMissingAndHowToGiveThem) {
+  const TemporaryFolder folder;
+  const Study study = parse_study(
+      "schema = 1\nname = 's'\ntargets = ['visa']\nweights = 'w'\n[[sweep]]\nmethod = 'clip'\n",
+      folder / "s.toml");
+  PlanFiles files(study, folder / "workspace", folder / "sources");
+  EXPECT_THAT(
+      [&] { (void)files.weights_sha256(find_backbone("clip-vit-l-14-336")); },
+      ThrowsMessage<DataError>(AllOf(HasSubstr("w/clip-vit-l-14-336.safetensors: no weights "
+                                               "of backbone clip-vit-l-14-336 there"),
+                                     HasSubstr("weights = \"FOLDER\""))));
+  write_file_atomically(folder / "w/clip-vit-l-14-336.safetensors", "weights");
+  EXPECT_EQ(files.weights_sha256(find_backbone("clip-vit-l-14-336")), sha256("weights"));
+}
+
+}  // namespace
+}  // namespace assay

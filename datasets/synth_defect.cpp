@@ -293,6 +293,12 @@ void add_shape_change(Defect& f, const DefectSite& s, Draws& d) {
       w.y = s.centre_y;
       w.radius = size;
       w.strength = d.sign() * d.range(0.35F, 0.7F);
+      if (!s.is_object) {
+        w.x = s.x;
+        w.y = s.y;
+        w.radius = d.range(0.35F, 0.6F);
+        w.local = true;
+      }
       break;
     case DefectKind::kCut: {
       const float angle = d.angle();

@@ -91,6 +91,7 @@ struct Warp {
   enum class Form { kNone, kBend, kPinch, kSwirl, kShift, kWave, kFold, kSmear };
   Form form = Form::kNone;
   float x = 0.0F, y = 0.0F, radius = 0.4F, angle = 0.0F, strength = 0.0F;
+  bool local = false;  ///< A bend that ends at `radius`: in a texture, which has no far end.
 };
 void apply_warp(const Warp& warp, float& x, float& y);
 

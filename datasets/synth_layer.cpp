@@ -88,7 +88,8 @@ void apply_warp(const Warp& w, float& x, float& y) {
   switch (w.form) {
     case Warp::Form::kBend: {
       const float beyond = std::max(0.0F, u + 0.1F * w.radius);
-      const float shift = w.strength * beyond * beyond / w.radius;
+      float shift = w.strength * beyond * beyond / w.radius;
+      if (w.local) shift *= 4.0F * smooth_step(1.0F, 0.5F, r);
       x += -s * shift;
       y += c * shift;
       break;
@@ -120,10 +121,11 @@ void apply_warp(const Warp& w, float& x, float& y) {
       break;
     }
     case Warp::Form::kFold: {
-      // What lies beyond the line moves up to it: a strip is hidden below the fold.
-      if (u <= 0.0F) return;
-      x += c * w.radius;
-      y += s * w.radius;
+      // A strip beyond the line is hidden below the fold, and what follows is stretched.
+      if (u <= 0.0F || u > 2.5F * w.radius) return;
+      const float shift = w.radius * (1.0F - u / (2.5F * w.radius));
+      x += c * shift;
+      y += s * shift;
       break;
     }
     case Warp::Form::kSmear: {

@@ -25,6 +25,7 @@ struct TrainOptions {
   fs::path folder, merges, start;
   BatchOptions batches;
   OptimiserOptions optimiser;
+  LossWeights weights;
   std::int64_t minutes_between_checkpoints = 3;
 };
 
@@ -60,7 +61,7 @@ void train(const TrainOptions& o) {
   auto since = saved;
   while (state.step < o.optimiser.steps) {
     const PretrainBatch batch = queue.next();
-    PretrainLosses losses = pretrain_losses(clip, batch);
+    PretrainLosses losses = pretrain_losses(clip, batch, o.weights);
     losses.total.backward();
     const double norm = optimiser_step(o.optimiser, state, distinct_tokens(batch.texts));
     const double values[7] = {
@@ -117,6 +118,9 @@ int run(int argc, char** argv) {
   training->add_option("--steps", o.optimiser.steps)->capture_default_str();
   training->add_option("--rate", o.optimiser.peak_rate)->capture_default_str();
   training->add_option("--warm-up", o.optimiser.warm_up_steps)->capture_default_str();
+
+  training->add_option("--state-weight", o.weights.state, "Of the state loss")
+      ->capture_default_str();
 
   fs::path weights, target, merges;
   HeldOutOptions held_out;

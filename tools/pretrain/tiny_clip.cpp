@@ -87,7 +87,9 @@ TensorMap initial_weights(const ClipSizes& sizes, std::uint64_t seed) {
   return weights;
 }
 
-PretrainLosses pretrain_losses(const Clip& clip, const PretrainBatch& batch) {
+PretrainLosses pretrain_losses(const Clip& clip,
+                               const PretrainBatch& batch,
+                               const LossWeights& weights) {
   FeatureSpec spec;
   spec.streams = {"vv"};
   spec.first_block = kTinyFirstVvBlock;
@@ -124,7 +126,8 @@ PretrainLosses pretrain_losses(const Clip& clip, const PretrainBatch& batch) {
 
   const at::Tensor anchor = anchor_loss(texts, batch);
 
-  losses.total = contrastive + state + patch + anchor;
+  losses.total = weights.contrastive * contrastive + weights.state * state + weights.patch * patch +
+                 weights.anchor * anchor;
   losses.anchor = anchor.item<double>();
   losses.contrastive = contrastive.item<double>();
   losses.state = state.item<double>();

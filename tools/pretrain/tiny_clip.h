@@ -17,6 +17,11 @@ namespace assay {
 /// both towers.
 [[nodiscard]] TensorMap initial_weights(const ClipSizes& sizes, std::uint64_t seed);
 
+/// Weights of the losses in their sum.
+struct LossWeights {
+  double contrastive = 1.0, state = 1.0, patch = 1.0, anchor = 1.0;
+};
+
 /// What is optimised, and what is only looked at.
 struct PretrainLosses {
   at::Tensor total;
@@ -35,7 +40,9 @@ struct PretrainLosses {
 ///   (`spec/methods-seeds.md` 1.5).
 /// The global feature passes ln_post in even steps and not in odd ones: raw CLIP reads the one,
 /// AnomalyCLIP and FAPrompt the other (`spec/methods-seeds.md` 1.2).
-[[nodiscard]] PretrainLosses pretrain_losses(const Clip& clip, const PretrainBatch& batch);
+[[nodiscard]] PretrainLosses pretrain_losses(const Clip& clip,
+                                             const PretrainBatch& batch,
+                                             const LossWeights& weights);
 
 /// First block with a V-V stream in `assay-tiny`.
 inline constexpr std::int64_t kTinyFirstVvBlock = 3;

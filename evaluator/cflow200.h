@@ -8,6 +8,9 @@
 
 namespace assay {
 
+/// Reason where the caller did not want it.
+inline constexpr const char* kCflow200NotAskedFor = "not_asked_for";
+
 /// AUPRO as FAPrompt's `metrics.py` computes it (`cal_pro_score`, first seen in cflow-ad), for
 /// comparison with published tables (`spec/metrics.md` 4.3). Not a rank metric.
 struct Cflow200 {

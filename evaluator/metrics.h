@@ -17,14 +17,18 @@ struct ImageMetrics {
   std::optional<float> f1max_threshold;
   std::int64_t num_normal = 0, num_anomalous = 0;
   std::string undefined_because;  ///< `no_normals`, `no_anomalies`; empty where all are defined.
+  bool operator==(const ImageMetrics&) const = default;
 };
 
 struct PixelMetrics {
   std::optional<double> auroc, ap, f1max, aupro, aupro_cflow200;
   std::optional<float> f1max_threshold;
   std::int64_t num_normal = 0, num_anomalous = 0, num_regions = 0;  ///< Pixels, pixels, regions.
+  /// `no_anomalous_pixels`, `no_normal_pixels`, `no_masks`; empty where all but cflow200 are
+  /// defined.
   std::string undefined_because;
-  std::string cflow200_undefined_because;
+  std::string cflow200_undefined_because;  ///< The same, or as `evaluator/cflow200.h` lists.
+  bool operator==(const PixelMetrics&) const = default;
 };
 
 struct PixelOptions {

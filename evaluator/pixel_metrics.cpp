@@ -195,7 +195,7 @@ PixelMetrics pixel_metrics(std::span<const std::span<const float>> maps,
     metrics.aupro_cflow200 = cflow.value;
     metrics.cflow200_undefined_because = cflow.undefined_because;
   } else {
-    metrics.cflow200_undefined_because = "not_asked_for";
+    metrics.cflow200_undefined_because = kCflow200NotAskedFor;
   }
   return metrics;
 }

@@ -54,6 +54,21 @@ std::vector<PublishedNumber> published_numbers(const PublishedTable& table) {
   return numbers;
 }
 
+void check_published(const std::vector<PublishedTable>& tables,
+                     const std::vector<std::string>& methods) {
+  std::set<std::string> printed;
+  for (const PublishedTable& table : tables) {
+    for (const PublishedNumber& number : published_numbers(table)) printed.insert(number.method);
+  }
+  for (const std::string& method : methods) {
+    if (printed.contains(method)) continue;
+    throw ConfigError(
+        "'published' names '{}', of which the study's printed tables have no number; "
+        "they have: {}",
+        method, fmt::join(printed, ", "));
+  }
+}
+
 std::vector<PublishedProtocol> published_protocols(const PublishedTable& table,
                                                    const std::string& method) {
   static const CsvRows rows = parse_csv(kPublishedProtocolCsv, "protocol.csv");

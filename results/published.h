@@ -33,6 +33,10 @@ struct PublishedProtocol {
 /// paper's tables, where there is none.
 [[nodiscard]] std::vector<PublishedNumber> published_numbers(const PublishedTable& table);
 
+/// Throws ConfigError as above, and where none of the tables has a number of one of `methods`.
+void check_published(const std::vector<PublishedTable>& tables,
+                     const std::vector<std::string>& methods);
+
 /// The protocols of a method in a table: several where its numbers come from several sources.
 [[nodiscard]] std::vector<PublishedProtocol> published_protocols(const PublishedTable& table,
                                                                  const std::string& method);

@@ -68,7 +68,7 @@ struct Table {
   std::vector<std::string> notes = {};
 };
 
-/// `cells` and `values` are the store's for one study. Throws ConfigError as `published_numbers`.
+/// `cells` and `values` are the store's for one study. Throws ConfigError as `check_published`.
 [[nodiscard]] Table make_table(const std::string& study,
                                const std::vector<StudyCell>& cells,
                                const std::vector<MetricValue>& values,

@@ -13,10 +13,10 @@ namespace {
 
 using nlohmann::json;
 
-json without(json switches, std::initializer_list<std::string_view> prefixes) {
+json without(const json& switches, const std::vector<std::string>& prefixes) {
   json kept = json::object();
   for (const auto& [key, value] : switches.items()) {
-    const auto starts = [&key = key](std::string_view prefix) { return key.starts_with(prefix); };
+    const auto starts = [&key = key](const std::string& prefix) { return key.starts_with(prefix); };
     if (std::ranges::none_of(prefixes, starts)) kept[key] = value;
   }
   return kept;
@@ -84,7 +84,7 @@ class Planner {
     if (seed) {
       const TrainingSet training = training_set(study_, variant, target, inputs_);
       check_masks(study_, variant, training);
-      cell.overlap = count_overlap(study_, training, test);
+      cell.overlap = overlap(training, test);
       spec.checkpoint = add_train(variant, encoder, training, *seed);
       dependencies.push_back(spec.checkpoint);
       cell.train_dataset = fmt::format("{}", fmt::join(training.sets, "+"));
@@ -114,9 +114,10 @@ class Planner {
                         std::int64_t seed) {
     const json& switches = variant.resolved.switches;
     // These have fields of their own; the split is in the parts.
+    std::vector<std::string> elsewhere = {"train.split", "train.epochs", "train.batch", "train.lr"};
+    for (std::string& idle : idle_switches(training)) elsewhere.push_back(std::move(idle));
     TrainSpec spec{.method = variant.resolved.method,
-                   .switches = without(variant.resolved.training,
-                                       {"train.split", "train.epochs", "train.batch", "train.lr"}),
+                   .switches = without(variant.resolved.training, elsewhere),
                    .encoder = encoder,
                    .seed = seed,
                    .epochs = switches.at("train.epochs"),
@@ -151,6 +152,13 @@ class Planner {
     return id;
   }
 
+  std::int64_t overlap(const TrainingSet& training, const Manifest& test) {
+    const auto key = std::pair(training.parts, &test);
+    const auto known = overlaps_.find(key);
+    if (known != overlaps_.end()) return known->second;
+    return overlaps_.emplace(key, count_overlap(study_, training, test)).first->second;
+  }
+
   DatasetPart part_of(const Manifest& manifest) {
     const auto key = std::pair(manifest.dataset, manifest.split);
     auto digest = digests_.find(key);
@@ -180,6 +188,7 @@ class Planner {
   Plan plan_;
   std::set<std::string> ids_;
   std::map<std::pair<std::string, std::string>, std::string> digests_;
+  std::map<std::pair<std::vector<const Manifest*>, const Manifest*>, std::int64_t> overlaps_;
 };
 
 }  // namespace

@@ -169,14 +169,15 @@ void read_published(TomlReader& toml, Study& study) {
         toml.at(*toml.find("published")));
   }
   const std::string file = study.path.string();
-  if (node->kind != TomlNode::Kind::kArray) {
+  if (node->kind == TomlNode::Kind::kArray) {
+    toml.expect_array(*node, "published_table");
+    for (const TomlNode& item : node->items) {
+      study.published_tables.push_back(read_published_table(toml, item, file));
+    }
+  } else {
     study.published_tables.push_back(read_published_table(toml, *node, file));
-    return;
   }
-  toml.expect_array(*node, "published_table");
-  for (const TomlNode& item : node->items) {
-    study.published_tables.push_back(read_published_table(toml, item, file));
-  }
+  check_at(toml, *node, [&] { check_published(study.published_tables, study.published); });
 }
 
 void read_outputs(TomlReader& parent, Study& study) {

@@ -37,11 +37,11 @@ std::vector<std::string> pixel_losses(const json& switches) {
 }
 
 bool has_both_labels(const TrainingSet& training) {
-  std::set<int> labels;
+  bool seen[2] = {false, false};
   for (const Manifest* part : training.parts) {
-    for (const Sample& sample : part->samples) labels.insert(sample.label);
+    for (const Sample& sample : part->samples) seen[sample.label] = true;
   }
-  return labels.size() == 2;
+  return seen[0] && seen[1];
 }
 
 /// A sweep's own `train.split`, else the study's, else the preset's (`spec/ablations.md` 4.1).
@@ -126,6 +126,13 @@ void check_masks(const Study& study, const Variant& variant, const TrainingSet& 
         "labels",
         study.path.string(), name, fmt::join(training.sets, "+"));
   }
+}
+
+std::vector<std::string> idle_switches(const TrainingSet& training) {
+  std::vector<std::string> idle;
+  if (sets_without_masks(training).empty()) idle.emplace_back("train.no_mask");
+  if (has_both_labels(training)) idle.emplace_back("train.image_terms");
+  return idle;
 }
 
 std::int64_t count_overlap(const Study& study,

@@ -29,6 +29,9 @@ struct TrainingSet {
 /// (`cases.md` J04), and where nothing is left to learn (`spec/ablations.md` 4.3).
 void check_masks(const Study& study, const Variant& variant, const TrainingSet& training);
 
+/// Switches without an effect on this training set, which stay out of the identity.
+[[nodiscard]] std::vector<std::string> idle_switches(const TrainingSet& training);
+
 /// Training images that are also in the target, by content. Throws ConfigError where there are
 /// some and the study does not allow it.
 [[nodiscard]] std::int64_t count_overlap(const Study& study,

@@ -5,6 +5,9 @@
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -200,6 +203,24 @@ TEST_F(StoreTest, TwoConnectionsSeeEachOthersWork) {
   writer.record_jobs({job("a")});
   writer.adopt_result("a", {});
   EXPECT_THAT(reader.done_jobs(), ElementsAre("a"));
+}
+
+TEST_F(StoreTest, AWriterThatIsKilledInATransactionLeavesNothingOfIt) {
+  { Store(path_).record_jobs({job("before")}); }
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    Database database(path_);
+    const Transaction transaction(database);
+    database.execute("UPDATE jobs SET state = 'done'");
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  Store store(path_);
+  EXPECT_THAT(store.done_jobs(), IsEmpty());
+  store.adopt_result("before", {});  // And nothing is locked.
 }
 
 TEST_F(StoreTest, RefusesANewerStoreNamingBothVersions) {

@@ -357,7 +357,7 @@ TEST_F(PublishedTableTest, ShowsMethodsThatOnlyHavePrintedNumbers) {
   ASSERT_THAT(table.rows, SizeIs(3));
   options_.published = {"patchcore"};
   EXPECT_THAT([&] { (void)results().table(options_); },
-              ThrowsMessage<ConfigError>(HasSubstr("'published' names patchcore, of which")));
+              ThrowsMessage<ConfigError>(HasSubstr("'published' names 'patchcore', of which")));
 }
 
 }  // namespace

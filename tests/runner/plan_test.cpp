@@ -253,6 +253,12 @@ TEST_F(PlanTest, ASwitchThatSaysWhatToDoWithoutMasksIsObeyedAndInTheIdentity) {
   EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(2));
 }
 
+TEST_F(PlanTest, ASwitchForSetsWithoutMasksIsIdleWhereAllHaveMasks) {
+  const Plan p =
+      plan(faprompt_ + "grid = { no_mask = ['skip', 'zero'] }\n", "targets = ['synth-b']");
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(1));
+}
+
 TEST_F(PlanTest, ATrainingWithNothingToLearnIsRefused) {
   inputs_.add("headct", "test", {"h/1 1", "h/2 1"}, /*has_masks=*/false);
   expect_refused(faprompt_ + "grid = { no_mask = ['skip'] }\n",
@@ -323,6 +329,30 @@ TEST(PlanFilesTest, NamesWeightsThatAreMissingAndHowToGiveThem) {
                                      HasSubstr("weights = \"FOLDER\""))));
   write_file_atomically(folder / "w/clip-vit-l-14-336.safetensors", "weights");
   EXPECT_EQ(files.weights_sha256(find_backbone("clip-vit-l-14-336")), sha256("weights"));
+}
+
+TEST(PlanFilesTest, ListsAndDigestsTheFilesOfASetAndForgivesAMissingTrainSplit) {
+  const TemporaryFolder folder;
+  for (const char* image :
+       {"train/good/0.png", "test/good/0.png", "test/hole/0.png", "ground_truth/hole/0_mask.png"}) {
+    write_file_atomically(folder / "data/mine/tile" / image, image);
+  }
+  write_file_atomically(folder / "data/alltest/meta.json",
+                        R"({"test": {"x": [{"img_path": "0.png", "mask_path": "", "cls_name": "x",
+          "specie_name": "", "anomaly": 0}]}})");
+  write_file_atomically(folder / "data/alltest/0.png", "image");
+  const Study study = parse_study(
+      "schema = 1\nname = 's'\ntargets = ['mine']\ndata = 'data'\n"
+      "[[sweep]]\nmethod = 'clip'\n",
+      folder / "s.toml");
+  PlanFiles files(study, folder / "workspace", folder / "sources");
+  const Manifest& test = files.manifest("mine", "test");
+  ASSERT_THAT(test.samples, SizeIs(2));
+  EXPECT_EQ(test.samples[0].sha256, sha256("test/good/0.png"));
+  EXPECT_TRUE(test.has_masks);
+  EXPECT_THAT(files.manifest("mine", "train").samples, SizeIs(1));
+  EXPECT_THAT(files.manifest("alltest", "test").samples, SizeIs(1));
+  EXPECT_THAT(files.manifest("alltest", "train").samples, IsEmpty());
 }
 
 }  // namespace

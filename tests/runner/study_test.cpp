@@ -49,7 +49,7 @@ TEST(ParseStudy, ReadsEveryKeyOfTheDesign) {
       "train_split = { mvtec = 'all' }\ntargets = ['visa', 'mvtec']\nseeds = [4, 2]\n"
       "allow_overlap = true\noutputs = { heatmaps = 4 }\n"
       "published_table = [{ paper = 'faprompt', table = '1' }, { paper = 'tps', table = '2' }]\n"
-      "published = ['patchcore']\ndata = { default = '../data', elpv = '/sets/elpv' }\n"
+      "published = ['winclip']\ndata = { default = '../data', elpv = '/sets/elpv' }\n"
       "weights = 'weights'\n"
       "[[sweep]]\nmethod = 'faprompt:paper'\ngrid = { M = [5, 10], K = [1, 5] }\n"
       "zip = { E = [2, 5, 10], E2 = [1, 2, 4] }\nseeds = [7]\n"
@@ -69,7 +69,7 @@ TEST(ParseStudy, ReadsEveryKeyOfTheDesign) {
   EXPECT_EQ(study.heatmaps, 4);
   EXPECT_THAT(study.published_tables,
               ElementsAre(PublishedTable{"faprompt", "1"}, PublishedTable{"tps", "2"}));
-  EXPECT_THAT(study.published, ElementsAre("patchcore"));
+  EXPECT_THAT(study.published, ElementsAre("winclip"));
   EXPECT_EQ(study.dataset_root("visa"), "experiments/../data/visa");
   EXPECT_EQ(study.dataset_root("elpv"), "/sets/elpv");
   EXPECT_EQ(study.weights, "experiments/weights");
@@ -169,6 +169,17 @@ TEST(ParseStudy, RefusesWhatCannotBe) {
                "experiments/k.toml:11: 'cap.K' is varied twice in one sweep");
   expect_error(study_text("published = ['patchcore']"),
                "experiments/k.toml:7: 'published' names methods, but no 'published_table'");
+}
+
+TEST(ParseStudy, NamesThePrintedTablesThatItKnows) {
+  expect_error(study_text("published_table = { paper = 'fapromt', table = '1' }"),
+               "experiments/k.toml:7: no printed numbers of a paper 'fapromt'; known: adaclip, ");
+  expect_error(
+      study_text("published_table = { paper = 'tps', table = '7' }"),
+      "experiments/k.toml:7: no printed numbers of table '7' of paper 'tps'; its tables: 1");
+  expect_error(study_text("published = ['patchcore']\n"
+                          "published_table = { paper = 'faprompt', table = '1' }"),
+               "experiments/k.toml:8: 'published' names 'patchcore', of which");
 }
 
 TEST(ParseStudy, RefusesBadTomlWithItsLine) {

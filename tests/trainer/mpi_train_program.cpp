@@ -4,6 +4,7 @@
 #include "core/comm/mpi_communicator.h"
 #include "core/error.h"
 #include "tests/trainer/analytic_training.h"
+#include "tests/trainer/clip_training.h"
 #include "trainer/train.h"
 
 #include <ATen/Parallel.h>
@@ -59,11 +60,12 @@ void expect_equal_on_all_ranks(Communicator& comm, const std::string& digest) {
   }
 }
 
-int train_here(Communicator& comm, const Options& options) {
-  at::set_num_threads(1);
-  AnalyticMethod method(options.train.seed);
-  AnalyticSource images(29);
-  images.nan_image = options.nan_image;
+constexpr std::int64_t kImages = 29;
+
+void train_here(Communicator& comm,
+                const Options& options,
+                Method& method,
+                const BatchSource& images) {
   DyingSource source(images, comm.rank() == options.dying_rank ? options.dying_step : -1);
   const auto on_step = [&](const StepReport& report) {
     source.present_step = report.step + 1;
@@ -80,7 +82,22 @@ int train_here(Communicator& comm, const Options& options) {
   } catch (const JobError& error) {
     std::printf("rank %d failed: %s\n", comm.rank(), error.what());
   }
-  return 0;
+}
+
+void train_here(Communicator& comm, const Options& options) {
+  at::set_num_threads(1);
+  if (options.method == "analytic") {
+    AnalyticSource images(kImages);
+    images.nan_image = options.nan_image;
+    AnalyticMethod method(options.train.seed);
+    train_here(comm, options, method, images);
+    if (images.nan_image < 0) return;
+    AnalyticMethod next(options.train.seed);  // The same ranks go on with another job.
+    train_here(comm, options, next, AnalyticSource(kImages));
+  } else {
+    ClipTraining training(options.method, kImages, options.train.seed);
+    train_here(comm, options, training.method(), training);
+  }
 }
 
 // Options are pairs of a name and a number or path: what train_mpi_test.cpp gives.
@@ -123,9 +140,10 @@ int main(int argc, char** argv) {
   const assay::Options options = assay::parse({argv, static_cast<std::size_t>(argc)});
   if (options.alone) {
     assay::SingleCommunicator comm;
-    return assay::train_here(comm, options);
+    assay::train_here(comm, options);
+    return 0;
   }
   const assay::MpiSession mpi;
   const auto comm = mpi.world();
-  return assay::train_here(*comm, options);
+  assay::train_here(*comm, options);
 }

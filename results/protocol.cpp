@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <set>
 
 namespace assay {
 namespace {
@@ -15,8 +14,19 @@ constexpr std::array kFields = {"train_sets",    "train_split", "epochs",    "se
                                 "backbone",      "image_size",  "eval_size", "sigma",
                                 "aupro_variant", "data_profile"};
 
+std::vector<std::string> split(const std::string& text, const std::string& separator) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(separator, begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + separator.size();
+  }
+  return parts;
+}
+
 std::string as_text(const nlohmann::json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  if (value.is_string()) return value.get<std::string>();
+  return value.is_number_float() ? fmt::format("{:.4g}", value.get<double>()) : value.dump();
 }
 
 /// Our words in the papers' spelling.
@@ -29,97 +39,113 @@ std::string spelled(const std::string& field, const std::string& value) {
 }
 
 /// `mvtec; visa for mvtec`: the most frequent value, then the targets that have another.
-std::string by_target(const std::map<std::string, std::set<std::string>>& values) {
+std::string by_target(const std::map<std::string, std::string>& values) {
   std::map<std::string, std::int64_t> counts;
-  for (const auto& [target, found] : values) ++counts[fmt::format("{}", fmt::join(found, " / "))];
+  for (const auto& [target, value] : values) ++counts[value];
   const auto usual =
       std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; });
-  if (usual == counts.end()) return "";
   std::string text = usual->first;
-  for (const auto& [target, found] : values) {
-    const std::string own = fmt::format("{}", fmt::join(found, " / "));
-    if (own != usual->first) text += fmt::format("; {} for {}", own, target);
+  for (const auto& [target, value] : values) {
+    if (value != usual->first) text += fmt::format("; {} for {}", value, target);
   }
   return text;
 }
 
-/// Ours, by field.
+/// Ours, by field: what is not the same in all presets and variants stands side by side.
 std::map<std::string, std::string> own_protocol(const std::vector<StudyCell>& cells,
-                                                const std::string& method) {
-  std::map<std::string, std::string> own;
+                                                const std::string& method,
+                                                const std::set<std::string>& datasets) {
   std::set<std::int64_t> seeds;
-  std::map<std::string, std::map<std::string, std::set<std::string>>> by_field;
+  std::map<std::string, std::map<std::string, std::set<std::string>>> found;  // Field, target.
   for (const StudyCell& cell : cells) {
-    if (cell.method != method) continue;
+    if (cell.method != method || !datasets.contains(cell.dataset)) continue;
     if (cell.seed) seeds.insert(*cell.seed);
     for (const auto& [field, value] : cell.protocol.items()) {
-      by_field[field][cell.dataset].insert(spelled(field, as_text(value)));
+      found[field][cell.dataset].insert(spelled(field, as_text(value)));
     }
   }
-  for (const auto& [field, targets] : by_field) own[field] = by_target(targets);
-  own["data_profile"].clear();
-  for (const auto& [target, profiles] : by_field["data_profile"]) {
-    own["data_profile"] += fmt::format("{}{} {}", own["data_profile"].empty() ? "" : "; ", target,
-                                       fmt::join(profiles, " / "));
+  std::map<std::string, std::string> own;
+  for (const auto& [field, targets] : found) {
+    std::map<std::string, std::string> values;
+    std::vector<std::string> profiles;
+    for (const auto& [target, several] : targets) {
+      values[target] = fmt::format("{}", fmt::join(several, " / "));
+      profiles.push_back(target + " " + values[target]);
+    }
+    own[field] =
+        field == "data_profile" ? fmt::format("{}", fmt::join(profiles, "; ")) : by_target(values);
   }
+  if (own.empty()) return own;
   if (!seeds.empty()) own["seeds"] = std::to_string(seeds.size());
-  own["aupro_variant"] = "exact; the releases' 200 thresholds as AUPRO-200";
+  own["aupro_variant"] = "exact, and 200 thresholds as AUPRO-200";
   return own;
 }
 
-/// `mvtec; visa for mvtec` without the exceptions for targets that are not ours.
-std::string for_targets(const std::string& theirs, const std::set<std::string>& targets) {
-  std::string kept;
-  for (std::size_t begin = 0; begin < theirs.size();) {
-    const std::size_t end = std::min(theirs.find("; ", begin), theirs.size());
-    const std::string part = theirs.substr(begin, end - begin);
+/// The parts of a printed field that are about our targets: of `mvtec; visa for mvtec` the general
+/// value and our exceptions, of `sdd 286/54; elpv 377/715` our sets.
+std::string for_targets(const std::string& field,
+                        const std::string& printed,
+                        const std::set<std::string>& datasets) {
+  if (field != "train_sets" && field != "data_profile") return printed;
+  std::vector<std::string> kept;
+  for (const std::string& part : split(printed, "; ")) {
     const std::size_t exception = part.find(" for ");
-    if (exception == std::string::npos || targets.contains(part.substr(exception + 5))) {
-      kept += (kept.empty() ? "" : "; ") + part;
-    }
-    begin = end + 2;
+    const bool ours = field == "data_profile" ? datasets.contains(part.substr(0, part.find(' ')))
+                                              : exception == std::string::npos ||
+                                                    datasets.contains(part.substr(exception + 5));
+    if (ours) kept.push_back(part);
   }
-  return kept;
+  return fmt::format("{}", fmt::join(kept, "; "));
 }
 
-/// Whether every profile of ours (`elpv 377/715; ...`) stands among theirs.
-bool has_profiles(const std::string& theirs, const std::string& ours) {
-  std::size_t begin = 0;
-  while (begin < ours.size()) {
-    const std::size_t end = std::min(ours.find("; ", begin), ours.size());
-    if (theirs.find(ours.substr(begin, end - begin)) == std::string::npos) return false;
-    begin = end + 2;
+/// Where a method's numbers come from several sources, the note says which sets are whose:
+/// `sets: sdd, elpv; ...` or `sets: all but sdd, elpv; ...`.
+bool is_about(const PublishedProtocol& printed, const std::set<std::string>& datasets) {
+  for (const std::string& item : split(printed.note, "; ")) {
+    if (!item.starts_with("sets: ")) continue;
+    const bool all_but = item.starts_with("sets: all but ");
+    const std::vector<std::string> named = split(item.substr(all_but ? 14 : 6), ", ");
+    return std::ranges::any_of(datasets, [&](const std::string& dataset) {
+      return (std::ranges::find(named, dataset) != named.end()) != all_but;
+    });
   }
   return true;
+}
+
+std::string compare(const std::map<std::string, std::string>& own,
+                    const PublishedProtocol& printed,
+                    const std::set<std::string>& datasets) {
+  std::vector<std::string> differences, unstated;
+  for (const std::string field : kFields) {
+    const auto ours = own.find(field);
+    if (ours == own.end()) continue;
+    const std::string theirs = for_targets(field, printed.fields.at(field), datasets);
+    if (theirs.empty()) {
+      unstated.push_back(fmt::format("{} ({} here)", field, ours->second));
+    } else if (theirs != ours->second) {
+      differences.push_back(fmt::format("{} {} here, {} there", field, ours->second, theirs));
+    }
+  }
+  if (!unstated.empty()) {
+    differences.push_back(fmt::format("not stated there: {}", fmt::join(unstated, ", ")));
+  }
+  return differences.empty() ? "no difference known"
+                             : fmt::format("{}", fmt::join(differences, "; "));
 }
 
 }  // namespace
 
 std::vector<std::string> protocol_differences(const std::vector<StudyCell>& cells,
                                               const std::string& method,
-                                              const PublishedTable& table) {
-  const std::map<std::string, std::string> own = own_protocol(cells, method);
-  std::set<std::string> targets;
-  for (const StudyCell& cell : cells) targets.insert(cell.dataset);
+                                              const PublishedTable& table,
+                                              const std::set<std::string>& datasets) {
+  const std::map<std::string, std::string> own = own_protocol(cells, method, datasets);
   std::vector<std::string> lines;
   for (const PublishedProtocol& printed : published_protocols(table, method)) {
-    std::vector<std::string> differences;
-    for (const std::string field : kFields) {
-      const auto ours = own.find(field);
-      if (ours == own.end() || ours->second.empty()) continue;
-      const std::string& theirs = printed.fields.at(field);
-      const bool equal = field == "data_profile" ? has_profiles(theirs, ours->second)
-                                                 : for_targets(theirs, targets) == ours->second;
-      if (equal && !theirs.empty()) continue;
-      differences.push_back(fmt::format("{} {} here, {} there", field, ours->second,
-                                        theirs.empty() ? "not stated" : theirs));
-    }
-    lines.push_back(fmt::format("{} in {}, table {}{}: {}{}", method, table.paper, table.table,
+    if (!is_about(printed, datasets)) continue;
+    lines.push_back(fmt::format("{} in {}, table {}{}: {}", method, table.paper, table.table,
                                 printed.source.empty() ? "" : " (" + printed.source + ")",
-                                differences.empty()
-                                    ? "no difference known"
-                                    : fmt::format("{}", fmt::join(differences, "; ")),
-                                printed.note.empty() ? "" : " [" + printed.note + "]"));
+                                own.empty() ? "not run here" : compare(own, printed, datasets)));
   }
   return lines;
 }

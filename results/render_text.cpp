@@ -32,6 +32,18 @@ std::vector<Block> blocks_of(const Table& table) {
   return blocks;
 }
 
+/// Rows of a block: printed ones only where the paper has a number for it.
+std::vector<const TableRow*> rows_of(const Table& table, const Block& block) {
+  std::vector<const TableRow*> rows;
+  for (const TableRow& row : table.rows) {
+    const auto is_printed = [&](std::size_t column) { return !row.cells[column].printed.empty(); };
+    if (row.published_in.empty() || std::ranges::any_of(block.columns, is_printed)) {
+      rows.push_back(&row);
+    }
+  }
+  return rows;
+}
+
 std::string group_title(const TableColumn& column) {
   return column.dataset.empty() ? fmt::format("mean of {} sets", column.num_datasets)
                                 : column.dataset;
@@ -117,13 +129,14 @@ std::string painted(const TableCell& cell, const std::string& text, bool color) 
 
 std::string terminal_block(const Table& table, const Block& block, bool color) {
   const bool spread = has_spread(table);
+  const std::vector<const TableRow*> rows = rows_of(table, block);
   std::size_t label_width = 6;
-  for (const TableRow& row : table.rows) label_width = std::max(label_width, width(row.label()));
+  for (const TableRow* row : rows) label_width = std::max(label_width, width(row->label()));
   std::vector<std::size_t> widths;
   for (const std::size_t column : block.columns) {
     std::size_t size = width(column_title(table.columns[column]));
-    for (const TableRow& row : table.rows) {
-      size = std::max(size, width(terminal_cell(row.cells[column], spread, color)));
+    for (const TableRow* row : rows) {
+      size = std::max(size, width(terminal_cell(row->cells[column], spread, color)));
     }
     widths.push_back(size);
   }
@@ -145,10 +158,10 @@ std::string terminal_block(const Table& table, const Block& block, bool color) {
     heads += pad_left(column_title(table.columns[block.columns[i]]), widths[i] + 2);
   }
   std::string text = caption(table, block) + "\n" + groups + "\n" + heads + "\n";
-  for (const TableRow& row : table.rows) {
-    text += row.label() + std::string(label_width - width(row.label()), ' ');
+  for (const TableRow* row : rows) {
+    text += row->label() + std::string(label_width - width(row->label()), ' ');
     for (std::size_t i = 0; i < block.columns.size(); ++i) {
-      const TableCell& cell = row.cells[block.columns[i]];
+      const TableCell& cell = row->cells[block.columns[i]];
       text += painted(cell, pad_left(terminal_cell(cell, spread, color), widths[i] + 2), color);
     }
     text += "\n";
@@ -234,6 +247,7 @@ std::string latex_groups(const Table& table, const Block& block) {
 
 std::string latex_block(const Table& table, const Block& block, const std::string& notes) {
   const bool spread = has_spread(table);
+  const std::vector<const TableRow*> rows = rows_of(table, block);
   std::string text = fmt::format(
       "\\begin{{table}}\n\\centering\n\\caption{{{}}}\n\\begin{{tabular}}{{l{}}}\n\\toprule\n",
       escape_latex(caption(table, block)), std::string(block.columns.size(), 'r'));
@@ -243,12 +257,12 @@ std::string latex_block(const Table& table, const Block& block, const std::strin
   }
   text += " \\\\\n\\midrule\n";
   bool printed = false;
-  for (const TableRow& row : table.rows) {
-    if (!row.published_in.empty() && !printed) text += "\\midrule\n";
-    printed = printed || !row.published_in.empty();
-    text += escape_latex(row.label());
+  for (const TableRow* row : rows) {
+    if (!row->published_in.empty() && !printed) text += "\\midrule\n";
+    printed = printed || !row->published_in.empty();
+    text += escape_latex(row->label());
     for (const std::size_t column : block.columns) {
-      text += " & " + latex_cell(row.cells[column], spread);
+      text += " & " + latex_cell(row->cells[column], spread);
     }
     text += " \\\\\n";
   }
@@ -283,10 +297,10 @@ std::string to_markdown(const Table& table) {
       rule += "---:|";
     }
     text += rule + "\n";
-    for (const TableRow& row : table.rows) {
-      text += "| " + escape_markdown(row.label()) + " |";
+    for (const TableRow* row : rows_of(table, block)) {
+      text += "| " + escape_markdown(row->label()) + " |";
       for (const std::size_t column : block.columns) {
-        text += " " + markdown_cell(row.cells[column], spread) + " |";
+        text += " " + markdown_cell(row->cells[column], spread) + " |";
       }
       text += "\n";
     }
@@ -305,7 +319,10 @@ std::string to_latex(const Table& table) {
   for (const std::string& note : all_notes(table)) {
     notes += "\\par\\footnotesize " + escape_latex(note) + "\n";
   }
-  for (const Block& block : blocks_of(table)) text += latex_block(table, block, notes);
+  for (const Block& block : blocks_of(table)) {
+    text += latex_block(table, block, notes);
+    notes.clear();  // Under the first one.
+  }
   return text;
 }
 

@@ -237,25 +237,27 @@ class TableBuilder {
   }
 
   void note_what_is_missing() {
-    std::map<std::string, std::set<std::string>> undefined;  // Reason and level -> data sets.
-    std::set<std::string> open;
+    // Metrics by data set, level and reason.
+    std::map<std::tuple<std::string, std::string, std::string>, std::vector<std::string>> undefined;
+    std::vector<std::string> open;
     for (std::size_t row = 0; row < table_.rows.size(); ++row) {
       for (std::size_t column = 0; column < table_.columns.size(); ++column) {
         const TableColumn& head = table_.columns[column];
         const TableCell& cell = table_.rows[row].cells[column];
         const Measured& measured = measured_[{row, column}];
         if (!cell.undefined_because.empty()) {
-          undefined[fmt::format("{} {} is undefined ({})", head.metric.level,
-                                metric_title(head.metric.metric), cell.undefined_because)]
-              .insert(head.dataset);
+          add_once(undefined[{head.dataset, head.metric.level, cell.undefined_because}],
+                   metric_title(head.metric.metric));
         } else if (!head.dataset.empty() && measured.values.size() < measured.seeds.size()) {
-          open.insert(fmt::format("{} on {}: {} of {} measured", table_.rows[row].label(),
-                                  head.dataset, measured.values.size(), measured.seeds.size()));
+          add_once(open, fmt::format("{} on {}: {} of {} measured", table_.rows[row].label(),
+                                     head.dataset, measured.values.size(), measured.seeds.size()));
         }
       }
     }
-    for (const auto& [what, sets] : undefined) {
-      table_.notes.push_back(fmt::format("{}: {}", fmt::join(sets, ", "), what));
+    for (const auto& [key, metrics] : undefined) {
+      table_.notes.push_back(fmt::format("{}: {} {} undefined ({})", std::get<0>(key),
+                                         std::get<1>(key), fmt::join(metrics, ", "),
+                                         std::get<2>(key)));
     }
     table_.notes.insert(table_.notes.end(), open.begin(), open.end());
   }
@@ -265,12 +267,14 @@ class TableBuilder {
     for (const StudyCell& cell : cells_) shown.insert(cell.method);
     check_published(options_.published_tables, options_.published);
     for (const PublishedTable& printed : options_.published_tables) {
-      std::set<std::string> methods;
+      std::map<std::string, std::set<std::string>> placed;  // Data sets by method.
       for (const PublishedNumber& number : published_numbers(printed)) {
-        if (shown.contains(number.method) && place(printed, number)) methods.insert(number.method);
+        if (shown.contains(number.method) && place(printed, number)) {
+          placed[number.method].insert(number.dataset);
+        }
       }
-      for (const std::string& method : methods) {
-        for (std::string& line : protocol_differences(cells_, method, printed)) {
+      for (const auto& [method, datasets] : placed) {
+        for (std::string& line : protocol_differences(cells_, method, printed, datasets)) {
           table_.protocol.push_back(std::move(line));
         }
       }

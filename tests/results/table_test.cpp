@@ -156,7 +156,7 @@ TEST(Table, WhatIsUndefinedIsADashEmptyOrNullAndNamed) {
   r.cell("other", {}, "elpv");
   r.number(0.6).number(std::nullopt, "pixel", "auroc");
   const Table table = r.table({.metrics = {{"image", "auroc"}, {"pixel", "auroc"}}});
-  EXPECT_THAT(table.notes, Contains("elpv: pixel AUROC is undefined (no_masks)"));
+  EXPECT_THAT(table.notes, Contains("elpv: pixel AUROC undefined (no_masks)"));
   EXPECT_THAT(to_markdown(table), AllOf(HasSubstr("| other:paper | - |"),
                                         Not(HasSubstr("elpv AUROC | visa AUROC |\n|---|---:|---:|\n"
                                                       "| m:paper | - "))));
@@ -344,11 +344,28 @@ TEST_F(PublishedTableTest, ListsProtocolDifferencesFirst) {
   ASSERT_THAT(table.protocol, SizeIs(1));
   // Equal fields are left out; what the paper does not say is never taken for equal.
   EXPECT_EQ(table.protocol[0],
-            "faprompt in faprompt, table 1 (own): seeds 1 here, not stated there; eval_size 518 "
-            "here, not stated there; sigma 4.0 "
-            "here, 10 there; aupro_variant exact; the releases' 200 thresholds as AUPRO-200 here, "
-            "not stated there");
+            "faprompt in faprompt, table 1 (own): sigma 4 here, 10 there; not stated there: seeds "
+            "(1 here), "
+            "eval_size (518 here), aupro_variant (exact, and 200 thresholds as AUPRO-200 here)");
   EXPECT_THAT(to_terminal(table, false), StartsWith("protocol: faprompt in faprompt, table 1"));
+}
+
+TEST_F(PublishedTableTest, ReadsOfSeveralSourcesTheOneThatPrintsOurSets) {
+  Results r = results();
+  r.cell("anomalyclip", 0, "elpv").protocol = {{"train_split", "test"}};
+  r.number(0.5);
+  const Table table = r.table(options_);
+  // AnomalyCLIP's numbers are copied from its paper but for four sets, ELPV among them.
+  ASSERT_THAT(table.protocol, SizeIs(2));
+  EXPECT_THAT(table.protocol[0], StartsWith("anomalyclip in faprompt, table 1 (own): train_split "
+                                            "test here, train+test there; not stated there: "));
+}
+
+TEST_F(PublishedTableTest, LeavesARowWithoutPrintedNumbersOutOfABlock) {
+  const std::string text = to_markdown(results().table(options_));
+  const std::size_t pixel = text.find("pixel level");
+  ASSERT_NE(pixel, std::string::npos);
+  EXPECT_THAT(text.substr(pixel), Not(HasSubstr("(printed in")));
 }
 
 TEST_F(PublishedTableTest, ShowsMethodsThatOnlyHavePrintedNumbers) {

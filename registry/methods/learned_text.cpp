@@ -7,6 +7,17 @@
 #include <ATen/ATen.h>
 
 namespace assay {
+namespace {
+
+void check_length(const Clip& clip, std::int64_t rows) {
+  if (rows <= clip.sizes().context) return;
+  throw ConfigError(
+      "a prompt has {} rows, expected at most {}, the context of the text tower; learn fewer "
+      "tokens",
+      rows, clip.sizes().context);
+}
+
+}  // namespace
 
 LearnedText::LearnedText(const MethodContext& context, std::uint64_t seed)
     : clip_(context.clip), tokenizer_(context.tokenizer) {
@@ -34,6 +45,7 @@ LearnedPrefix LearnedText::encode_shared(const at::Tensor& shared) const {
   at::Tensor rows = clip_.embed_tokens(at::tensor({Tokenizer::kStart}, at::kLong));
   if (shared.defined()) rows = at::cat({rows, shared});
   const std::int64_t count = rows.size(0);
+  check_length(clip_, count);
   rows = rows + clip_.text_positions().narrow(0, 0, count);
   return {encode_prefix(clip_, rows, deep_), count};
 }
@@ -43,12 +55,7 @@ at::Tensor LearnedText::encode(const LearnedPrefix& prefix,
                                const at::Tensor& words) const {
   at::Tensor rows = words.unsqueeze(0);
   if (own.defined()) rows = at::cat({own, rows.expand({own.size(0), -1, -1})}, 1);
-  if (prefix.rows + rows.size(1) > clip_.sizes().context) {
-    throw ConfigError(
-        "a prompt has {} rows, expected at most {}, the context of the text tower; learn fewer "
-        "tokens",
-        prefix.rows + rows.size(1), clip_.sizes().context);
-  }
+  check_length(clip_, prefix.rows + rows.size(1));
   rows = rows + clip_.text_positions().narrow(0, prefix.rows, rows.size(1));
   return encode_suffixes(clip_, prefix.text, prefix.rows, rows, deep_);
 }

@@ -30,12 +30,12 @@ class LearnedText {
   /// Token embeddings of `text` and the end token: [rows, T], constant.
   [[nodiscard]] at::Tensor embed_words(const std::string& text) const;
 
-  /// `shared` is [C, T], or undefined where the prompts share the start token alone.
+  /// `shared` is [C, T], or undefined where the prompts share the start token alone. Throws
+  /// ConfigError, as `encode` does, where a prompt is longer than the tower's context.
   [[nodiscard]] LearnedPrefix encode_shared(const at::Tensor& shared = {}) const;
 
   /// P prompts: the prefix, own learned rows [P, C, T] (undefined: none, P = 1), fixed words [W, T]
-  /// with the end token last -> [P, J], not normalised. Throws ConfigError where a prompt is longer
-  /// than the tower's context.
+  /// with the end token last -> [P, J], not normalised.
   [[nodiscard]] at::Tensor encode(const LearnedPrefix& prefix,
                                   const at::Tensor& own,
                                   const at::Tensor& words) const;

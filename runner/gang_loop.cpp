@@ -109,7 +109,9 @@ int run_gang(const GangRank& gang, const RunJob& run_job) {
     Events events(descriptors.events.get());
     if (comm->rank() == 0) input.emplace(descriptors.input.get());
     const auto should_stop = [&] { return input && input->stop_requested(); };
-    events.send({{"event", "ready"}, {"ranks", comm->world_size()}, {"pid", ::getpid()}});
+    nlohmann::json ready = gang.facts ? gang.facts() : nlohmann::json::object();
+    ready.update({{"event", "ready"}, {"ranks", comm->world_size()}, {"pid", ::getpid()}});
+    events.send(ready);
     for (;;) {
       const std::string text =
           broadcast_text(*comm, comm->rank() == 0 ? input->wait().dump() : std::string());

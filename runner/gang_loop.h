@@ -30,6 +30,9 @@ using RunJob = std::function<JobEnd(const nlohmann::json& run, JobControl& contr
 struct GangRank {
   std::filesystem::path folder;  ///< Of the gang: logs while no job runs, `rankN.json`.
   int ranks = 1;                 ///< Asked for; a world of another size is a CommError.
+  /// What rank 0 says of itself in `ready`, for the record: host, CPU, versions. Called when the
+  /// libraries may start.
+  std::function<nlohmann::json()> facts;
 };
 
 /// The life of one rank of a gang (`design.md` 3): takes jobs from the coordinator until it says

@@ -12,7 +12,10 @@ struct Workspace {
   [[nodiscard]] std::filesystem::path store() const { return root / "store.db"; }
   [[nodiscard]] std::filesystem::path features() const { return root / "features"; }
   [[nodiscard]] std::filesystem::path masks() const { return root / "masks"; }
-  [[nodiscard]] std::filesystem::path digests() const { return root / "digests.json"; }
+  /// Where digests of files are kept: of `visa.test`, or of a backbone.
+  [[nodiscard]] std::filesystem::path digests(const std::string& name) const {
+    return root / "digests" / (name + ".json");
+  }
   [[nodiscard]] std::filesystem::path gangs() const { return root / "gangs"; }
   /// `jobs/ab/abcdef...`: spec.json, attempt-N/, checkpoint.safetensors, scores.h5, result.json,
   /// whose atomic appearance is what makes a job done.

@@ -14,7 +14,7 @@
 int main(int argc, char** argv) {
   using namespace assay;
   if (argc != 4) return 2;
-  const GangRank gang{argv[2], std::atoi(argv[3])};
+  const GangRank gang{argv[2], std::atoi(argv[3]), {}};
   return run_gang(gang, [&](const nlohmann::json& run, JobControl& control) {
     const std::string act = run.at("act");
     const bool last = control.comm.rank() + 1 == control.comm.world_size();

@@ -1,0 +1,88 @@
+#include "runner/job_run.h"
+
+#include "core/digest.h"
+#include "core/error.h"
+#include "core/file.h"
+
+#include <algorithm>
+#include <set>
+
+namespace assay {
+namespace {
+
+/// The data set parts of a spec: `part` of an encode or evaluate job, `parts` of a train job.
+std::vector<nlohmann::json> parts_of(const nlohmann::json& spec) {
+  std::vector<nlohmann::json> parts;
+  if (spec.contains("part")) parts.push_back(spec["part"]);
+  if (spec.contains("parts")) {
+    for (const auto& part : spec["parts"]) parts.push_back(part);
+  }
+  return parts;
+}
+
+}  // namespace
+
+nlohmann::json to_json(const JobRun& run) {
+  nlohmann::json data = nlohmann::json::object();
+  for (const auto& [name, root] : run.data) data[name] = root.string();
+  return {{"id", run.id},
+          {"kind", to_string(run.kind)},
+          {"spec", run.spec},
+          {"hints", run.hints},
+          {"workspace", run.workspace.string()},
+          {"weights", run.weights.string()},
+          {"merges", run.merges.string()},
+          {"data", data}};
+}
+
+JobRun job_run_from_json(const nlohmann::json& json) {
+  const auto text = [&](const char* key) { return json.at(key).get<std::string>(); };
+  try {
+    JobRun run{.id = text("id"),
+               .kind = job_kind_from(text("kind")),
+               .spec = json.at("spec"),
+               .hints = json.at("hints"),
+               .workspace = text("workspace"),
+               .weights = text("weights"),
+               .merges = text("merges"),
+               .data = {}};
+    for (const auto& [name, root] : json.at("data").items())
+      run.data[name] = root.get<std::string>();
+    return run;
+  } catch (const nlohmann::json::exception& error) {
+    throw ConfigError("run.json: {}", error.what());
+  }
+}
+
+std::vector<std::string> datasets_of(const nlohmann::json& spec) {
+  std::set<std::string> names;
+  for (const auto& part : parts_of(spec)) names.insert(part.at("dataset").get<std::string>());
+  return {names.begin(), names.end()};
+}
+
+std::vector<std::string> inputs_of(const nlohmann::json& spec) {
+  if (!spec.contains("encoder")) return {};
+  const std::string encoder = spec["encoder"].dump();
+  std::vector<std::string> inputs = {spec["encoder"].at("weights_sha256")};
+  for (const auto& part : parts_of(spec)) inputs.push_back(sha256(encoder + part.dump()));
+  return inputs;
+}
+
+std::filesystem::path write_run(const JobRun& run, std::int64_t number, std::string& sha256) {
+  write_file_atomically(run.folder() / "spec.json", canonical_json(run.spec) + "\n");
+  const std::filesystem::path file = run.folder() / fmt::format("attempt-{}", number) / "run.json";
+  const std::string text = to_json(run).dump(1) + "\n";
+  write_file_atomically(file, text);
+  sha256 = assay::sha256(text);
+  return file;
+}
+
+std::optional<nlohmann::json> read_result(const Workspace& workspace, const std::string& id) {
+  const std::filesystem::path file = workspace.job(id) / "result.json";
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  nlohmann::json result = nlohmann::json::parse(read_file(file), nullptr, false);
+  if (!result.is_object() || result.value("id", "") != id) return std::nullopt;
+  return result;
+}
+
+}  // namespace assay

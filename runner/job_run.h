@@ -1,0 +1,50 @@
+#pragma once
+
+#include "runner/job_spec.h"
+#include "runner/workspace.h"
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace assay {
+
+/// One attempt at a job, as the coordinator hands it to a gang: the identity, and beside it where
+/// things lie on this machine, which changes no number. Travels as `attempt-N/run.json`.
+struct JobRun {
+  std::string id;
+  JobKind kind = JobKind::kEncode;
+  nlohmann::json spec;   ///< The identity (`runner/job_spec.h`).
+  nlohmann::json hints;  ///< As of `Job` (`runner/plan.h`).
+  std::filesystem::path workspace;
+  std::filesystem::path weights;                      ///< The backbone's.
+  std::filesystem::path merges;                       ///< The tokenizer's.
+  std::map<std::string, std::filesystem::path> data;  ///< Root of each data set that it reads.
+
+  [[nodiscard]] Workspace paths() const { return {workspace}; }
+  [[nodiscard]] std::filesystem::path folder() const { return paths().job(id); }
+};
+
+[[nodiscard]] nlohmann::json to_json(const JobRun& run);
+/// The inverse. Throws ConfigError on a missing field.
+[[nodiscard]] JobRun job_run_from_json(const nlohmann::json& json);
+
+/// The data sets that a job's spec names, each once.
+[[nodiscard]] std::vector<std::string> datasets_of(const nlohmann::json& spec);
+/// What a gang keeps loaded after such a job: weights, feature sets.
+[[nodiscard]] std::vector<std::string> inputs_of(const nlohmann::json& spec);
+
+/// Makes `attempt-<number>` in the job's folder, with spec.json beside it, and run.json in it.
+/// Returns run.json's path; `sha256` receives its digest.
+[[nodiscard]] std::filesystem::path write_run(const JobRun& run,
+                                              std::int64_t number,
+                                              std::string& sha256);
+
+/// result.json of a job: what makes it done. Nothing where there is none or it is not that job's.
+[[nodiscard]] std::optional<nlohmann::json> read_result(const Workspace& workspace,
+                                                        const std::string& id);
+
+}  // namespace assay

@@ -1,0 +1,183 @@
+#include "core/comm/mpi_communicator.h"
+#include "core/error.h"
+#include "runner/agree.h"
+#include "runner/coordinator.h"
+#include "runner/installation.h"
+#include "runner/jobs.h"
+#include "runner/lease.h"
+#include "runner/progress.h"
+#include "runner/rank_start.h"
+#include "runner/worker_commands.h"
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+namespace assay {
+namespace {
+
+/// One variant on one target, as a study of its own.
+struct ByHand {
+  Places places;
+  std::string method, target, train_on, backbone = "assay-tiny";
+  std::vector<std::string> settings;
+  std::int64_t seed = 0, image_size = 0;
+  bool json = false;
+};
+
+nlohmann::json value_of(const std::string& text) {
+  nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return value.is_discarded() ? nlohmann::json(text) : value;
+}
+
+Study study_of(const ByHand& arguments) {
+  Study study;
+  study.name = "by hand";
+  study.backbone.fallback = arguments.backbone;
+  if (arguments.image_size > 0) study.image_size.fallback = arguments.image_size;
+  study.targets = {arguments.target};
+  study.seeds = {arguments.seed};
+  study.allow_overlap = true;  // A training alone has no target; the table of a study marks it.
+  if (!arguments.train_on.empty()) {
+    study.train_on.fallback = std::vector{arguments.train_on};
+    study.train_on.by_name[arguments.target] = {arguments.train_on};
+  }
+  Sweep sweep;
+  sweep.method = arguments.method;
+  for (const std::string& setting : arguments.settings) {
+    const std::size_t equals = setting.find('=');
+    if (equals == std::string::npos) {
+      throw ConfigError("'{}': expected SWITCH=VALUE, such as K=5", setting);
+    }
+    sweep.grid.push_back({setting.substr(0, equals), {value_of(setting.substr(equals + 1))}, 0});
+  }
+  study.sweeps = {sweep};
+  arguments.places.apply_to(study);
+  return study;
+}
+
+/// The jobs of the plan that lead to those of `kind`, each after what it needs. Rank 0 alone looks
+/// at the data; the others are told.
+nlohmann::json jobs_to_run(const ByHand& arguments, JobKind kind) {
+  const Study study = study_of(arguments);
+  const Workspace workspace = arguments.places.paths();
+  PlanFiles files(study, workspace.root, installation().embedded_weights);
+  const Plan plan = make_plan(study, files);
+  const std::map<std::string, std::string> labels = job_labels(plan);
+  nlohmann::json jobs = nlohmann::json::array();
+  for (const Job& job : plan.jobs) {
+    // The target of a training is there for the plan's sake; what trains reads features of its own.
+    if (job.kind > kind || (kind == JobKind::kTrain && job.kind == JobKind::kEncode)) continue;
+    nlohmann::json entry = to_json(describe_job(job, study, files, workspace));
+    entry["label"] = labels.at(job.id);
+    jobs.push_back(entry);
+  }
+  if (jobs.empty())
+    throw ConfigError("{}: nothing to do for {}", to_string(kind), arguments.method);
+  return jobs;
+}
+
+void print_result(const JobRun& run, bool as_json) {
+  const nlohmann::json result = read_result(run.paths(), run.id).value();
+  if (as_json) {
+    fmt::print("{}\n", result.dump(2));
+    return;
+  }
+  fmt::print("job {}\nfolder {}\n", run.id, run.folder().string());
+  for (const auto& row : result.value("metrics", nlohmann::json::array())) {
+    if (row["category"] != "mean") continue;
+    fmt::print("{:<12} {:<6} {:<15} {}\n", row["dataset"].get<std::string>(),
+               row["level"].get<std::string>(), row["metric"].get<std::string>(),
+               row["value"].is_null() ? "-" : fmt::format("{:.4f}", row["value"].get<double>()));
+  }
+}
+
+int run_jobs(const ByHand& arguments, JobKind kind, Communicator& comm) {
+  const bool leader = comm.rank() == 0;
+  std::string text;
+  std::optional<WorkspaceLease> lease;
+  agree(comm, [&] {
+    if (!leader) return;
+    text = jobs_to_run(arguments, kind).dump();
+    lease.emplace(arguments.places.paths().root, "assay " + std::string(to_string(kind)));
+  });
+  const nlohmann::json jobs = nlohmann::json::parse(broadcast_text(comm, text));
+  Loaded loaded;
+  ProgressView view(stderr, /*quiet=*/!leader);
+  JobRun run;
+  for (const nlohmann::json& entry : jobs) {
+    run = job_run_from_json(entry);
+    bool done = false;
+    agree(comm, [&] { done = read_result(run.paths(), run.id).has_value(); });
+    if (!any_rank(comm, !done)) continue;
+    RunState state{
+        .total = 1, .remaining_seconds = {}, .running = {{0, entry["label"]}}, .progress = {}};
+    JobControl control{comm,
+                       [&](const nlohmann::json& progress) {
+                         state.progress[0] = progress;
+                         view.update(state);
+                         if (lease) lease->beat();
+                       },
+                       [] { return false; }};
+    static_cast<void>(run_job(run, loaded, control));
+  }
+  if (leader) print_result(run, arguments.json);
+  return 0;
+}
+
+int by_hand(const ByHand& arguments, JobKind kind) {
+  if (launched_rank().world_size == 1) {
+    SingleCommunicator alone;
+    return run_jobs(arguments, kind, alone);
+  }
+  const MpiSession mpi;
+  const auto world = mpi.world();
+  try {
+    return run_jobs(arguments, kind, *world);
+  } catch (const JobError& error) {  // On every rank alike: one of them says it.
+    return world->rank() == 0 ? report_error(error) : 1;
+  } catch (const std::exception& error) {
+    report_error(error);
+    MpiSession::abort(1);
+  }
+}
+
+Command add(CLI::App& app, JobKind kind, const std::string& help, const std::string& example) {
+  const auto arguments = std::make_shared<ByHand>();
+  CLI::App* command = app.add_subcommand(std::string(to_string(kind)), help);
+  command->add_option("METHOD", arguments->method, "method or method:preset (assay methods)")
+      ->required();
+  command->add_option("SETTINGS", arguments->settings,
+                      "SWITCH=VALUE: what differs from the preset");
+  command->add_option("--backbone", arguments->backbone)->capture_default_str();
+  command->add_option("--image-size", arguments->image_size, "pixels (default: the backbone's)");
+  if (kind != JobKind::kTrain) {
+    command->add_option("--on", arguments->target, "data set")->required();
+  }
+  if (kind != JobKind::kEncode) {
+    CLI::Option* option =
+        command->add_option("--train-on", arguments->train_on, "auxiliary data set");
+    if (kind == JobKind::kTrain) option->required();
+    command->add_option("--seed", arguments->seed)->capture_default_str();
+  }
+  add_places(*command, arguments->places);
+  command->add_flag("--json", arguments->json, "for machines: the job's result.json");
+  set_example(*command, example);
+  return {command, [arguments, kind] {
+            if (kind == JobKind::kTrain) arguments->target = arguments->train_on;
+            return by_hand(*arguments, kind);
+          }};
+}
+
+}  // namespace
+
+std::vector<Command> add_by_hand_commands(CLI::App& app) {
+  return {add(app, JobKind::kEncode, "encode a data set with what a method reads of the backbone",
+              "assay encode clip --on synth-b --data demo/data"),
+          add(app, JobKind::kTrain, "train one variant",
+              "mpirun -np 2 assay train faprompt:paper K=5 --train-on synth-a --data demo/data"),
+          add(app, JobKind::kEvaluate, "evaluate one variant, training it first where it must",
+              "mpirun -np 2 assay evaluate clip --on synth-b --data demo/data")};
+}
+
+}  // namespace assay

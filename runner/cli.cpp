@@ -1,0 +1,75 @@
+#include "runner/cli.h"
+
+#include "core/error.h"
+#include "runner/installation.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace assay {
+namespace {
+
+constexpr int kWrongInput = 2;
+constexpr int kTryAgain = 75;
+
+}  // namespace
+
+void Places::apply_to(Study& study) const {
+  const char* data_variable = std::getenv("ASSAY_DATA");
+  const char* weights_variable = std::getenv("ASSAY_WEIGHTS");
+  if (!data.empty()) {
+    study.data.fallback = std::filesystem::absolute(data);
+  } else if (!study.data.fallback && data_variable != nullptr) {
+    study.data.fallback = std::filesystem::absolute(data_variable);
+  }
+  if (!weights.empty()) {
+    study.weights = std::filesystem::absolute(weights);
+  } else if (!study.weights && weights_variable != nullptr) {
+    study.weights = std::filesystem::absolute(weights_variable);
+  }
+}
+
+void add_workspace(CLI::App& command, Places& places) {
+  command.add_option("-w,--workspace", places.workspace, "folder of store.db, features/ and jobs/")
+      ->capture_default_str();
+}
+
+void add_places(CLI::App& command, Places& places) {
+  add_workspace(command, places);
+  command.add_option("--data", places.data, "folder of the data sets' folders (or $ASSAY_DATA)");
+  command.add_option("--weights", places.weights, "folder of CLIP weights (or $ASSAY_WEIGHTS)");
+}
+
+JobRun describe_job(const Job& job,
+                    const Study& study,
+                    const PlanFiles& files,
+                    const Workspace& workspace) {
+  const std::string backbone = job.spec.at("encoder").at("features").at("backbone");
+  JobRun run{.id = job.id,
+             .kind = job.kind,
+             .spec = job.spec,
+             .hints = job.hints,
+             .workspace = workspace.root,
+             .weights = std::filesystem::absolute(files.weights_path(find_backbone(backbone))),
+             .merges = installation().merges,
+             .data = {}};
+  for (const std::string& dataset : datasets_of(job.spec)) {
+    run.data[dataset] = std::filesystem::absolute(study.dataset_root(dataset));
+  }
+  return run;
+}
+
+int report_error(const std::exception& error) {
+  std::fflush(stdout);
+  fmt::print(stderr, "assay: error: {}\n", error.what());
+  if (dynamic_cast<const BusyError*>(&error) != nullptr) return kTryAgain;
+  const bool wrong_input = dynamic_cast<const ConfigError*>(&error) != nullptr ||
+                           dynamic_cast<const DataError*>(&error) != nullptr;
+  return wrong_input ? kWrongInput : 1;
+}
+
+void set_example(CLI::App& command, const std::string& example) {
+  command.footer("Example:\n  " + example);
+}
+
+}  // namespace assay

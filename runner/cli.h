@@ -1,0 +1,55 @@
+#pragma once
+
+#include "runner/job_run.h"
+#include "runner/plan.h"
+#include "runner/study.h"
+#include "runner/workspace.h"
+
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace assay {
+
+/// A subcommand of one of the two programs: what runs where it was given, and returns the exit
+/// code.
+struct Command {
+  CLI::App* app;
+  std::function<int()> run;
+};
+
+/// Where things lie, as the command line says; precedes the study file, which precedes the
+/// environment ($ASSAY_DATA, $ASSAY_WEIGHTS).
+struct Places {
+  std::string workspace = "assay-workspace";
+  std::string data, weights;
+
+  [[nodiscard]] Workspace paths() const {
+    return {std::filesystem::absolute(workspace).lexically_normal()};
+  }
+  /// Fills in where the study's files lie.
+  void apply_to(Study& study) const;
+};
+
+/// Adds `--workspace`.
+void add_workspace(CLI::App& command, Places& places);
+/// Adds `--workspace`, `--data` and `--weights`.
+void add_places(CLI::App& command, Places& places);
+
+/// What an attempt at `job` is told of this machine.
+[[nodiscard]] JobRun describe_job(const Job& job,
+                                  const Study& study,
+                                  const PlanFiles& files,
+                                  const Workspace& workspace);
+
+/// Prints `assay: error: ...` on stderr and returns the exit code that the error's type has
+/// (`design.md` 4): 2 wrong use or input, 75 try again, 1 else.
+int report_error(const std::exception& error);
+
+/// An example for `--help`.
+void set_example(CLI::App& command, const std::string& example);
+
+}  // namespace assay

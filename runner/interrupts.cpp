@@ -1,0 +1,44 @@
+#include "runner/interrupts.h"
+
+#include "core/error.h"
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+namespace assay {
+namespace {
+
+sigset_t interrupt_signals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&signals, signal);
+  return signals;
+}
+
+}  // namespace
+
+Interrupts::Interrupts() {
+  const sigset_t signals = interrupt_signals();
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  descriptor_ = Descriptor(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!descriptor_) throw CommError("signalfd: {}", std::strerror(errno));
+}
+
+Interrupts::~Interrupts() {
+  static_cast<void>(count());  // What came is dealt with: unblocking must not deliver it.
+  const sigset_t signals = interrupt_signals();
+  ::sigprocmask(SIG_UNBLOCK, &signals, nullptr);
+}
+
+int Interrupts::count() {
+  signalfd_siginfo info{};
+  while (::read(descriptor_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info))
+    ++count_;
+  return count_;
+}
+
+}  // namespace assay

@@ -1,0 +1,71 @@
+// assay: the command line, without LibTorch.
+
+#include "core/error.h"
+#include "runner/commands.h"
+#include "runner/installation.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string_view>
+
+namespace {
+
+using namespace assay;
+
+/// What assay-worker does, and the help of `assay` says.
+constexpr std::array<std::pair<const char*, const char*>, 5> kWorkerCommands = {{
+    {"encode", "encode the images of a data set, by hand"},
+    {"train", "train one variant, by hand; also under mpirun -np N"},
+    {"evaluate", "evaluate one variant on a data set, by hand"},
+    {"data", "list, check and draw data sets"},
+    {"heatmaps", "pictures of anomaly maps beside the images"},
+}};
+
+/// Becomes assay-worker, with the same arguments.
+[[noreturn]] void become_worker(char** argv) {
+  const std::string worker = installation().worker.string();
+  ::execv(worker.c_str(), argv);
+  throw ConfigError("{}: cannot be executed: {}; build it (cmake --build --preset release)", worker,
+                    std::strerror(errno));
+}
+
+int run(int argc, char** argv) {
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  if (std::ranges::any_of(kWorkerCommands, [&](const auto& c) { return c.first == first; })) {
+    become_worker(argv);
+  }
+  CLI::App app("Zero-shot anomaly detection studies: plan, run, compare.", "assay");
+  app.set_version_flag("--version", ASSAY_VERSION);
+  app.require_subcommand(1);
+  set_example(app, "assay run experiments/demo.toml");
+  std::vector<Command> commands;
+  for (auto* add : {add_study_commands, add_look_commands, add_doctor_command}) {
+    for (Command& command : add(app)) commands.push_back(std::move(command));
+  }
+  for (const auto& [name, what] : kWorkerCommands) app.add_subcommand(name, what);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  for (const Command& command : commands) {
+    if (command.app->parsed()) return command.run();
+  }
+  return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // `assay run ... | head -1` finishes its work.
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    return report_error(error);
+  }
+}

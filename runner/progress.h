@@ -1,0 +1,50 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace assay {
+
+/// What a run looks like from outside at one moment.
+struct RunState {
+  std::size_t total = 0, done = 0, failed = 0;
+  std::optional<double> remaining_seconds;  ///< Nothing: not known yet.
+  std::map<int, std::string> running;       ///< By gang: the job's label.
+  std::map<int, nlohmann::json> progress;   ///< By gang: fields of `JobControl::progress`.
+};
+
+/// Shows a run to a person on stderr: one live line on a terminal, plain lines in a log or a pipe.
+class ProgressView {
+ public:
+  /// `stream` is a terminal or not; `quiet` shows failures alone.
+  ProgressView(std::FILE* stream, bool quiet);
+  ~ProgressView();
+  ProgressView(const ProgressView&) = delete;
+  ProgressView& operator=(const ProgressView&) = delete;
+
+  /// A line that stays: a job done or failed, a retry.
+  void line(const std::string& text, bool important = false);
+  /// The live line; plain logs get one every 30 s at most.
+  void update(const RunState& state);
+
+ private:
+  void clear();
+
+  std::FILE* stream_;
+  bool terminal_, quiet_;
+  bool shown_ = false;
+  std::chrono::steady_clock::time_point last_;
+};
+
+/// `[12/40] train faprompt:paper seed 0: step 30/60, loss 2.31; ends about 16:42 (3 min)`.
+[[nodiscard]] std::string describe(const RunState& state);
+/// `45 s`, `12 min`, `3.4 h`.
+[[nodiscard]] std::string duration_text(double seconds);
+
+}  // namespace assay

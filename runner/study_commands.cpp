@@ -1,0 +1,214 @@
+#include "core/error.h"
+#include "results/render.h"
+#include "runner/commands.h"
+#include "runner/coordinator.h"
+#include "runner/installation.h"
+#include "runner/interrupts.h"
+#include "runner/lease.h"
+#include "runner/progress.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <iterator>
+#include <memory>
+
+namespace assay {
+namespace {
+
+constexpr int kSomeFailed = 1;
+constexpr int kInterrupted = 130;
+
+struct StudyArguments {
+  std::string study;
+  std::vector<std::string> overrides;
+  Places places;
+  bool json = false;
+
+  [[nodiscard]] Study load() const {
+    Study loaded = load_study(study, overrides);
+    places.apply_to(loaded);
+    return loaded;
+  }
+};
+
+struct TableArguments : StudyArguments {
+  std::string format = "text", category = "mean";
+  std::vector<std::string> metrics;
+};
+
+struct RunArguments : StudyArguments {
+  int ranks = 0, slots = 0, retries = 3;
+  bool quiet = false;
+};
+
+void add_study_arguments(CLI::App& command, StudyArguments& arguments) {
+  command.add_option("STUDY", arguments.study, "study file")->required();
+  command.add_option("OVERRIDES", arguments.overrides, "KEY=VALUE,...: replaces a key or an axis");
+  add_places(command, arguments.places);
+  command.add_flag("--json", arguments.json, "for machines, on stdout");
+}
+
+int cores() {
+  cpu_set_t set;
+  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(CPU_COUNT(&set), 1) : 1;
+}
+
+std::set<std::string> needed_elsewhere(const Store& store, const Study& study, const Plan& plan) {
+  std::set<std::string> ids;
+  for (const StudyRecord& other : store.studies()) {
+    if (other.name == study.name) continue;
+    for (const JobStatus& job : store.jobs(other.name)) ids.insert(job.id);
+  }
+  std::erase_if(ids, [&](const std::string& id) {
+    return std::ranges::find(plan.jobs, id, &Job::id) == plan.jobs.end();
+  });
+  return ids;
+}
+
+PlanSummary summary_of(const Study& study, const Plan& plan, const Workspace& workspace) {
+  if (!std::filesystem::exists(workspace.store())) return summarise(study, plan, {}, {}, {});
+  const Store store(workspace.store());
+  return summarise(study, plan, store.done_jobs(), needed_elsewhere(store, study, plan),
+                   store.seconds_per_work());
+}
+
+int plan_command(const StudyArguments& arguments) {
+  const Study study = arguments.load();
+  const Workspace workspace = arguments.places.paths();
+  PlanFiles files(study, workspace.root, installation().embedded_weights);
+  const Plan plan = make_plan(study, files);
+  const PlanSummary summary = summary_of(study, plan, workspace);
+  if (arguments.json) {
+    fmt::print("{}\n", to_json(summary).dump(2));
+  } else {
+    fmt::print("{}", to_text(summary));
+  }
+  return 0;
+}
+
+bool wants_colour() { return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr; }
+
+std::string rendered(const Table& table, const std::string& format) {
+  if (format == "markdown") return to_markdown(table);
+  if (format == "latex") return to_latex(table);
+  if (format == "csv") return to_csv(table);
+  if (format == "json") return to_json(table).dump(2) + "\n";
+  return to_terminal(table, wants_colour());
+}
+
+Table table_of(const Study& study, const Store& store, const TableArguments& arguments) {
+  TableOptions options;
+  options.category = arguments.category;
+  options.published_tables = study.published_tables;
+  options.published = study.published;
+  if (!arguments.metrics.empty()) options.metrics.clear();
+  for (const std::string& metric : arguments.metrics) {
+    options.metrics.push_back(parse_table_metric(metric));
+  }
+  return make_table(study.name, store.cells(study.name), store.metric_values(study.name), options);
+}
+
+int table_command(const TableArguments& arguments) {
+  const Study study = arguments.load();
+  const Workspace workspace = arguments.places.paths();
+  if (!std::filesystem::exists(workspace.store())) {
+    throw ConfigError(
+        "{}: there is no workspace; 'assay run {}' makes one, or name it with "
+        "--workspace",
+        workspace.root.string(), arguments.study);
+  }
+  const Store store(workspace.store());
+  if (store.cells(study.name).empty()) {
+    throw ConfigError("{}: study '{}' was never run here; 'assay run {}' does",
+                      workspace.root.string(), study.name, arguments.study);
+  }
+  const Table table = table_of(study, store, arguments);
+  fmt::print("{}", rendered(table, arguments.json ? "json" : arguments.format));
+  return 0;
+}
+
+void print_outcome(const RunReport& report, const StudyArguments& arguments) {
+  for (const FailedJob& job : report.failed) {
+    fmt::print(stderr, "failed: {}: {}\n        assay log {} -w {}\n", job.label, job.error,
+               job.id.substr(0, 12), arguments.places.workspace);
+  }
+  const std::size_t done = report.done_before + report.done;
+  fmt::print(stderr, "{} of {} jobs done ({} before), {} failed{}\n", done, report.total,
+             report.done_before, report.failed.size(),
+             report.interrupted ? "; interrupted: the same command goes on" : "");
+}
+
+int run_command(const RunArguments& arguments) {
+  const Study study = arguments.load();
+  const Workspace workspace = arguments.places.paths();
+  PlanFiles files(study, workspace.root, installation().embedded_weights);
+  const Plan plan = make_plan(study, files);
+  WorkspaceLease lease(workspace.root, "assay run " + arguments.study);
+  Store store(workspace.store());
+  store.record_study({study.name, std::filesystem::absolute(study.path).string(), study.text},
+                     job_records(plan), plan.cells);
+  end_remains(workspace, store);
+  for (const std::string& note : plan.notes) fmt::print(stderr, "note: {}\n", note);
+
+  const int ranks = arguments.ranks > 0 ? arguments.ranks : std::min(cores(), 4);
+  const int slots = std::max(arguments.slots > 0 ? arguments.slots : cores(), ranks);
+  const CoordinatorOptions options{
+      .workspace = workspace,
+      .worker = installation().worker,
+      .ranks = ranks,
+      .scheduler = {.gangs = slots / ranks, .retries = arguments.retries}};
+  RunReport report;
+  {
+    Interrupts interrupts;
+    ProgressView view(stderr, arguments.quiet);
+    report = run_plan(
+        plan, options, [&](const Job& job) { return describe_job(job, study, files, workspace); },
+        store, interrupts, view, [&] { lease.beat(); });
+  }
+  print_outcome(report, arguments);
+  TableArguments table;
+  fmt::print("{}", rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
+  if (report.interrupted) return kInterrupted;
+  return report.failed.empty() ? 0 : kSomeFailed;
+}
+
+}  // namespace
+
+std::vector<Command> add_study_commands(CLI::App& app) {
+  std::vector<Command> commands;
+  const auto plan = std::make_shared<StudyArguments>();
+  CLI::App* plan_app = app.add_subcommand("plan", "say what a study needs; starts nothing");
+  add_study_arguments(*plan_app, *plan);
+  set_example(*plan_app, "assay plan experiments/demo.toml K=1,5");
+  commands.push_back({plan_app, [plan] { return plan_command(*plan); }});
+
+  const auto run = std::make_shared<RunArguments>();
+  CLI::App* run_app =
+      app.add_subcommand("run", "run a study and print its table; the same command resumes");
+  add_study_arguments(*run_app, *run);
+  run_app->add_option("--ranks", run->ranks, "processes of each gang (default: cores, at most 4)");
+  run_app->add_option("--slots", run->slots, "processes in all (default: cores)");
+  run_app->add_option("--retries", run->retries, "of a job whose gang died")->capture_default_str();
+  run_app->add_flag("-q,--quiet", run->quiet, "show failures only");
+  set_example(*run_app, "assay run experiments/demo.toml --ranks 2");
+  commands.push_back({run_app, [run] { return run_command(*run); }});
+
+  const auto table = std::make_shared<TableArguments>();
+  CLI::App* table_app = app.add_subcommand("table", "print a study's table from stored numbers");
+  add_study_arguments(*table_app, *table);
+  table_app->add_option("-f,--format", table->format)
+      ->check(CLI::IsMember({"text", "markdown", "latex", "csv", "json"}))
+      ->capture_default_str();
+  table_app->add_option("--category", table->category, "one category instead of the mean")
+      ->capture_default_str();
+  table_app->add_option("--metric", table->metrics, "LEVEL.METRIC, such as pixel.aupro; several");
+  set_example(*table_app, "assay table experiments/demo.toml --format latex");
+  commands.push_back({table_app, [table] { return table_command(*table); }});
+  return commands;
+}
+
+}  // namespace assay

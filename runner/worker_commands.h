@@ -1,0 +1,15 @@
+#pragma once
+
+#include "runner/cli.h"
+
+#include <vector>
+
+namespace assay {
+
+// The commands of `assay-worker` that people type as `assay ...`. Each adds its subcommands.
+[[nodiscard]] std::vector<Command> add_by_hand_commands(
+    CLI::App& app);                                                     ///< encode, train, evaluate
+[[nodiscard]] std::vector<Command> add_data_commands(CLI::App& app);    ///< data list|check|synth
+[[nodiscard]] std::vector<Command> add_heatmap_command(CLI::App& app);  ///< heatmaps
+
+}  // namespace assay

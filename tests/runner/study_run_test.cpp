@@ -1,0 +1,317 @@
+// Whole studies with the real programs: data on disk, mpirun, store, table.
+
+#include "core/file.h"
+#include "datasets/synth.h"
+#include "results/store.h"
+#include "runner/lease.h"
+#include "runner/process.h"
+#include "runner/workspace.h"
+#include "tests/support/command.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+
+namespace assay {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr const char* kStudy = R"(
+schema = 1
+name = "tiny"
+backbone = "assay-tiny"
+image_size = 64
+train_on = "synth-a"
+targets = ["synth-b"]
+[[sweep]]
+method = "clip"
+[[sweep]]
+method = "anomalyclip"
+grid = { "train.epochs" = [2] }
+)";
+
+/// Small drawings, made once.
+const std::filesystem::path& drawings() {
+  static const TemporaryFolder folder;
+  static const bool drawn = [] {
+    const SynthOptions options{
+        .image_size = 64, .train_normal = 1, .test_normal = 6, .test_anomalous = 6, .seed = 3};
+    for (const std::string& name : synth_names()) write_synth(name, folder / name, options);
+    return true;
+  }();
+  static_cast<void>(drawn);
+  return folder.path();
+}
+
+class StudyRunTest : public ::testing::Test {
+ protected:
+  StudyRunTest() {
+    std::filesystem::create_directories(folder_ / "out");
+    write_study(kStudy);
+  }
+
+  void write_study(const std::string& text) { write_file_atomically(study(), text); }
+  [[nodiscard]] std::filesystem::path study() const { return folder_ / "study.toml"; }
+  [[nodiscard]] Workspace workspace() const { return {folder_ / "w"}; }
+
+  [[nodiscard]] std::vector<std::string> command(const std::vector<std::string>& arguments) const {
+    std::vector<std::string> all = {std::string(ASSAY_BINARY_DIR) + "/assay"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    all.insert(all.end(), {"-w", workspace().root.string()});
+    return all;
+  }
+  [[nodiscard]] std::unique_ptr<RunningCommand> start_run(int ranks, int input = -1) const {
+    const std::string data = data_.empty() ? drawings().string() : data_.string();
+    return std::make_unique<RunningCommand>(
+        command({"run", study().string(), "--data", data, "--ranks", std::to_string(ranks),
+                 "--slots", std::to_string(ranks)}),
+        folder_ / "out", std::map<std::string, std::string>{}, input);
+  }
+  [[nodiscard]] CommandResult run(int ranks = 1) const { return start_run(ranks)->wait(); }
+  [[nodiscard]] CommandResult assay(const std::vector<std::string>& arguments) const {
+    return RunningCommand(command(arguments), folder_ / "out").wait();
+  }
+
+  /// Every number of the study, as text.
+  [[nodiscard]] std::string numbers() const {
+    return assay({"table", study().string(), "--format", "csv"}).out;
+  }
+  /// Outcomes of all attempts, by kind of job.
+  [[nodiscard]] std::multimap<std::string, std::string> attempts() const {
+    const Store store(workspace().store());
+    std::multimap<std::string, std::string> outcomes;
+    for (const JobStatus& job : store.jobs()) {
+      for (const Attempt& attempt : store.attempts(job.id)) {
+        outcomes.emplace(job.kind, attempt.outcome);
+      }
+    }
+    return outcomes;
+  }
+  /// Waits until a job of `kind` has an attempt with a live rank; its ranks.
+  [[nodiscard]] std::vector<ProcessIdentity> ranks_that_run(const std::string& kind) const {
+    std::vector<ProcessIdentity> ranks;
+    EXPECT_TRUE(eventually([&] {
+      if (!std::filesystem::exists(workspace().store())) return false;
+      const Store store(workspace().store());
+      for (const Attempt& attempt : store.open_attempts()) {
+        if (store.job(attempt.job).kind != kind) continue;
+        ranks = recorded_ranks(std::filesystem::path(attempt.log_path).parent_path());
+        return static_cast<std::int64_t>(ranks.size()) == attempt.ranks;
+      }
+      return false;
+    }));
+    return ranks;
+  }
+
+  /// The numbers of an undisturbed run with one rank.
+  static const std::string& undisturbed_numbers();
+
+  TemporaryFolder folder_;
+  std::filesystem::path data_;  ///< Where not the drawings.
+};
+
+class UndisturbedRun : public StudyRunTest {
+ public:
+  void TestBody() override {}
+  std::string numbers_of_a_run() {
+    EXPECT_EQ(run(1).exit_code, 0);
+    return numbers();
+  }
+};
+
+const std::string& StudyRunTest::undisturbed_numbers() {
+  static const std::string numbers = UndisturbedRun().numbers_of_a_run();
+  return numbers;
+}
+
+TEST_F(StudyRunTest, RunsPrintsATableAndResumesWithoutStartingAnything) {
+  const CommandResult first = run(2);
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_THAT(first.out, AllOf(HasSubstr("anomalyclip"), HasSubstr("synth-b")));
+  EXPECT_THAT(first.err, HasSubstr("6 of 6 jobs done (0 before), 0 failed"));
+  EXPECT_EQ(numbers(), undisturbed_numbers()) << "two ranks give the numbers of one";
+  const auto before = attempts();
+
+  const CommandResult second = run(2);
+  EXPECT_EQ(second.exit_code, 0);
+  EXPECT_THAT(second.err, HasSubstr("6 of 6 jobs done (6 before)"));
+  EXPECT_EQ(attempts(), before);
+  EXPECT_EQ(second.out, first.out);
+}
+
+TEST_F(StudyRunTest, AfterAKilledCoordinatorTheSameCommandGoesOn) {
+  const auto disturbed = start_run(2);
+  const auto ranks = ranks_that_run("train");
+  disturbed->send(SIGKILL);
+  EXPECT_EQ(disturbed->wait().exit_code, 128 + SIGKILL);
+  for (const ProcessIdentity& rank : ranks) {
+    EXPECT_TRUE(eventually([&] { return is_alive(rank) == false; })) << "a rank lives on";
+  }
+  EXPECT_EQ(run(2).exit_code, 0);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+  EXPECT_EQ(attempts().count("encode"), 3U) << "what was done is not done again";
+}
+
+TEST_F(StudyRunTest, AKilledRankCostsOneAttempt) {
+  const auto disturbed = start_run(2);
+  const auto ranks = ranks_that_run("train");
+  ASSERT_EQ(ranks.size(), 2U);
+  kill_process(ranks[1]);
+  const CommandResult result = disturbed->wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("its gang died"));
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+  EXPECT_EQ(attempts().count("train"), 2U);
+}
+
+TEST_F(StudyRunTest, AnInterruptKeepsWhatIsDone) {
+  const auto interrupted = start_run(2);
+  static_cast<void>(ranks_that_run("train"));
+  interrupted->send(SIGINT);
+  const CommandResult result = interrupted->wait();
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("the same command goes on"));
+  EXPECT_EQ(run(2).exit_code, 0);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+}
+
+TEST_F(StudyRunTest, FindsFinishedJobsThatNobodyRecorded) {
+  ASSERT_EQ(run().exit_code, 0);
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(workspace().store().string() + suffix);
+  }
+  const CommandResult again = run();
+  EXPECT_EQ(again.exit_code, 0);
+  EXPECT_THAT(attempts(), IsEmpty());
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+}
+
+TEST_F(StudyRunTest, NotANumberFailsItsJobAndNoOther) {
+  write_study(std::string(kStudy) +
+              "[[sweep]]\nmethod = \"anomalyclip\"\n"
+              "grid = { \"train.lr\" = [1e30] }\n");
+  const CommandResult result = run(2);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("failed: train anomalyclip:paper"), HasSubstr("step"),
+                                HasSubstr("needs job"), HasSubstr("6 of 8 jobs done")));
+  const CommandResult log = assay({"log", "--failed"});
+  EXPECT_THAT(log.err, HasSubstr("failed"));
+}
+
+TEST_F(StudyRunTest, ATruncatedImageFailsWhatReadsItByName) {
+  data_ = folder_ / "data";
+  std::filesystem::copy(drawings(), data_, std::filesystem::copy_options::recursive);
+  std::filesystem::path image;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(data_ / "synth-b")) {
+    const std::string path = entry.path().string();
+    const bool picture = entry.path().extension() == ".JPG" || entry.path().extension() == ".png";
+    if (picture && path.find("Anomaly") != std::string::npos &&
+        path.find("Images") != std::string::npos) {
+      image = entry.path();
+    }
+  }
+  ASSERT_FALSE(image.empty());
+  std::filesystem::resize_file(image, std::filesystem::file_size(image) / 2);
+  const CommandResult result = run();
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr(image.filename().string()));
+  EXPECT_THAT(result.err, HasSubstr("train anomalyclip:paper train.epochs=2 seed 0 on synth-a ("));
+}
+
+TEST_F(StudyRunTest, DamagedFeaturesAreMadeAgain) {
+  ASSERT_EQ(run().exit_code, 0);
+  std::filesystem::path shard;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(workspace().features())) {
+    if (entry.path().extension() != ".h5") continue;
+    shard = entry.path();
+    std::fstream file(shard, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(std::filesystem::file_size(shard) / 2));
+    file.write("damaged!", 8);
+  }
+  ASSERT_FALSE(shard.empty());
+  write_study(std::string(kStudy) +
+              "[[sweep]]\nmethod = \"anomalyclip\"\n"
+              "grid = { \"train.epochs\" = [2], sigma = [1.0] }\n");
+  EXPECT_EQ(run().exit_code, 0);
+  std::string logs;
+  const Store store(workspace().store());
+  for (const JobStatus& job : store.jobs()) {
+    for (const Attempt& attempt : store.attempts(job.id)) logs += read_file(attempt.log_path);
+  }
+  EXPECT_THAT(logs, HasSubstr("it is made again"));
+  EXPECT_THAT(numbers(), HasSubstr("infer.sigma"));
+}
+
+TEST_F(StudyRunTest, ASecondCoordinatorIsToldToTryAgain) {
+  const WorkspaceLease lease(workspace().root, "the test");
+  const CommandResult result = run();
+  EXPECT_EQ(result.exit_code, 75);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("held by process"), HasSubstr("the test")));
+}
+
+TEST_F(StudyRunTest, LeavesTheCallersInputAlone) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const Descriptor in(ends[0]), out(ends[1]);
+  ASSERT_EQ(::write(out.get(), "b.toml\n", 7), 7);
+  EXPECT_EQ(start_run(2, in.get())->wait().exit_code, 0);
+  char left[16] = {};
+  EXPECT_EQ(::read(in.get(), left, sizeof left), 7);
+}
+
+TEST_F(StudyRunTest, WrongInputIsRefusedBeforeAnythingRuns) {
+  write_study("schema = 1\nname = \"x\"\ntargets = [\"synth-b\"]\nmethd = 1\n");
+  const CommandResult key = run();
+  EXPECT_EQ(key.exit_code, 2);
+  EXPECT_THAT(key.err, HasSubstr("study.toml:4: 'methd'"));
+
+  write_study("schema = 1\nname = \"x\"\ntargets = [\"synth-b\"]\n[[sweep]]\nmethod = \"clip\"\n");
+  const CommandResult weights = run();
+  EXPECT_EQ(weights.exit_code, 2);
+  EXPECT_THAT(weights.err, AllOf(HasSubstr("clip-vit-l-14-336"), HasSubstr("weights")));
+  EXPECT_FALSE(std::filesystem::exists(workspace().store()));
+}
+
+TEST_F(StudyRunTest, AFileInTheWayOfTheWorkspaceIsNamed) {
+  write_file_atomically(workspace().root, "a file");
+  const CommandResult result = run();
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr(workspace().root.string()));
+}
+
+TEST_F(StudyRunTest, AFileInTheWayOfFeaturesFailsTheJobs) {
+  write_file_atomically(workspace().features(), "a file");
+  const CommandResult result = run();
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr(workspace().features().string()));
+}
+
+TEST_F(StudyRunTest, OneJobByHandUnderMpirunIsFoundByAStudy) {
+  std::vector<std::string> line = {"/usr/bin/env", "mpirun", "-np", "2"};
+  for (const std::string& word :
+       command({"train", "anomalyclip", "train.epochs=2", "--train-on", "synth-a", "--image-size",
+                "64", "--data", drawings().string()})) {
+    line.push_back(word);
+  }
+  const std::map<std::string, std::string> environment = {
+      {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+      {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+      {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+      {"OMPI_MCA_hwloc_base_binding_policy", "none"}};
+  const CommandResult by_hand = RunningCommand(line, folder_ / "out", environment).wait();
+  EXPECT_EQ(by_hand.exit_code, 0) << by_hand.err;
+  EXPECT_EQ(run().exit_code, 0);
+  EXPECT_EQ(attempts().count("train"), 0U);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+}
+
+}  // namespace
+}  // namespace assay

@@ -2,6 +2,10 @@
 
 #include "core/error.h"
 #include "runner/installation.h"
+#include "runner/progress.h"
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -61,11 +65,18 @@ JobRun describe_job(const Job& job,
 
 int report_error(const std::exception& error) {
   std::fflush(stdout);
-  fmt::print(stderr, "assay: error: {}\n", error.what());
+  say(stderr, fmt::format("assay: error: {}\n", error.what()));
   if (dynamic_cast<const BusyError*>(&error) != nullptr) return kTryAgain;
   const bool wrong_input = dynamic_cast<const ConfigError*>(&error) != nullptr ||
                            dynamic_cast<const DataError*>(&error) != nullptr;
   return wrong_input ? kWrongInput : 1;
+}
+
+void open_standard_descriptors() {
+  // The lowest free number is taken, so this fills the gaps.
+  int descriptor = ::open("/dev/null", O_RDWR);
+  while (descriptor >= 0 && descriptor <= 2) descriptor = ::open("/dev/null", O_RDWR);
+  if (descriptor > 2) ::close(descriptor);
 }
 
 void set_example(CLI::App& command, const std::string& example) {

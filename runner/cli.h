@@ -49,6 +49,10 @@ void add_places(CLI::App& command, Places& places);
 /// (`design.md` 4): 2 wrong use or input, 75 try again, 1 else.
 int report_error(const std::exception& error);
 
+/// Opens /dev/null as whichever of the descriptors 0, 1 and 2 is closed (`<&-`): no file or pipe of
+/// ours may become one of them.
+void open_standard_descriptors();
+
 /// An example for `--help`.
 void set_example(CLI::App& command, const std::string& example);
 

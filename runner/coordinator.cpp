@@ -61,7 +61,7 @@ class Coordinator {
         gangs_(static_cast<std::size_t>(options.scheduler.gangs)),
         rates_(store.seconds_per_work()) {}
 
-  RunReport run(Interrupts& interrupts, const std::function<void()>& beat);
+  RunReport run(Interrupts& interrupts, const std::function<void(const RunState&)>& on_state);
 
  private:
   struct RunningGang {
@@ -115,7 +115,8 @@ std::vector<ScheduledJob> Coordinator::waiting_jobs() const {
   return jobs;
 }
 
-RunReport Coordinator::run(Interrupts& interrupts, const std::function<void()>& beat) {
+RunReport Coordinator::run(Interrupts& interrupts,
+                           const std::function<void(const RunState&)>& on_state) {
   report_.total = plan_.jobs.size();
   report_.done_before = done_before_.size();
   for (const JobStatus& job : store_.jobs()) {
@@ -125,8 +126,9 @@ RunReport Coordinator::run(Interrupts& interrupts, const std::function<void()>& 
     for (const Decision& decision : scheduler_.decide(now())) act(decision);
     report_failures();
     if (scheduler_.finished()) return report_;
-    view_.update(state());
-    beat();
+    const RunState present = state();
+    view_.update(present);
+    on_state(present);
     wait(interrupts);
     const int signals = interrupts.count();
     if (signals > 1) return report_;  // Every gang is killed with this object.
@@ -442,8 +444,8 @@ RunReport run_plan(const Plan& plan,
                    Store& store,
                    Interrupts& interrupts,
                    ProgressView& view,
-                   const std::function<void()>& beat) {
-  return Coordinator(plan, options, describe, store, view).run(interrupts, beat);
+                   const std::function<void(const RunState&)>& on_state) {
+  return Coordinator(plan, options, describe, store, view).run(interrupts, on_state);
 }
 
 }  // namespace assay

@@ -51,7 +51,7 @@ void end_remains(const Workspace& workspace, Store& store);
 /// only writer. `describe` says where a job finds its files.
 ///
 /// One signal stops feeding and lets running jobs keep their state; a second one ends all at once.
-/// `beat` is called at least every second. Throws StoreError where the store cannot be written;
+/// `on_state` is called at least every second. Throws StoreError where the store cannot be written;
 /// every gang is ended on every way out.
 [[nodiscard]] RunReport run_plan(const Plan& plan,
                                  const CoordinatorOptions& options,
@@ -59,6 +59,6 @@ void end_remains(const Workspace& workspace, Store& store);
                                  Store& store,
                                  Interrupts& interrupts,
                                  ProgressView& view,
-                                 const std::function<void()>& beat);
+                                 const std::function<void(const RunState&)>& on_state);
 
 }  // namespace assay

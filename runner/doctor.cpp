@@ -147,8 +147,8 @@ int doctor(const Places& places, bool as_json) {
                       {"remedy", finding.good ? "" : finding.remedy}});
     if (as_json) continue;
     const char* mark = finding.good ? "ok" : finding.needed ? "MISSING" : "absent";
-    fmt::print("{:<8}{:<28}{}\n", mark, finding.what, finding.found);
-    if (!finding.good) fmt::print("{:<8}{:<28}-> {}\n", "", "", finding.remedy);
+    fmt::print("{:<8}{:<34}{}\n", mark, finding.what, finding.found);
+    if (!finding.good) fmt::print("{:<8}{:<34}-> {}\n", "", "", finding.remedy);
   }
   if (as_json) fmt::print("{}\n", report.dump(2));
   return healthy ? 0 : 1;

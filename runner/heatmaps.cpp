@@ -25,8 +25,7 @@ struct HeatmapArguments {
   std::int64_t count = 8;
 };
 
-/// The images whose pictures tell most: of each label in turn, those in the middle of the set's
-/// order spread over the categories.
+/// `count` anomalous images, spread evenly over the set's order and so over its categories.
 std::vector<std::size_t> chosen_images(const Manifest& manifest, std::int64_t count) {
   std::vector<std::size_t> anomalous, chosen;
   for (std::size_t i = 0; i < manifest.samples.size(); ++i) {
@@ -57,7 +56,6 @@ std::int64_t draw(const StudyCell& cell,
                                   result->value("sigma", 0.0), kPanelPixels);
   std::string folder = cell.method + (cell.preset.empty() ? "" : "-" + cell.preset);
   for (const auto& [name, value] : cell.params.items()) folder += "-" + name + value.dump();
-  if (cell.seed) folder += fmt::format("-seed{}", *cell.seed);
   const std::filesystem::path out =
       std::filesystem::path(arguments.out) / file_name(cell.dataset) / file_name(folder);
   const std::vector<std::size_t> images = chosen_images(manifest, arguments.count);
@@ -95,7 +93,10 @@ int heatmaps(const HeatmapArguments& arguments) {
   for (const StudyCell& cell : store.cells(study.name)) {
     const auto& wanted = arguments.datasets;
     if (!wanted.empty() && std::ranges::find(wanted, cell.dataset) == wanted.end()) continue;
-    if (!done.contains(cell.job) || !drawn.insert(cell.job).second) continue;
+    if (!done.contains(cell.job)) continue;
+    // Of the seeds of a row the first one.
+    if (!drawn.insert(cell.method + cell.preset + cell.params.dump() + cell.dataset).second)
+      continue;
     pictures += draw(cell, store.job(cell.job), study, arguments);
   }
   fmt::print(stderr, "{} pictures in {}\n", pictures, arguments.out);

@@ -29,6 +29,7 @@ Store open_store(const Places& places) {
 json status_of(const Store& store, const std::string& study) {
   json counts = json::object();
   for (const JobStatus& job : store.jobs(study)) {
+    if (!counts.contains(job.kind)) counts[job.kind] = json::object();
     json& kind = counts[job.kind];
     kind["total"] = kind.value("total", 0) + 1;
     kind[job.state] = kind.value(job.state, 0) + 1;
@@ -46,6 +47,7 @@ int status_command(const StatusArguments& arguments) {
   const Store store = open_store(arguments.places);
   json status = {{"workspace", arguments.places.paths().root.string()},
                  {"held_by", lease_holder(arguments.places.paths().root)},
+                 {"now", ""},
                  {"studies", json::object()},
                  {"running", json::array()}};
   for (const StudyRecord& study : store.studies()) {
@@ -64,6 +66,10 @@ int status_command(const StatusArguments& arguments) {
                                  {"ranks", attempt.ranks},
                                  {"started_at", attempt.started_at},
                                  {"log", attempt.log_path}});
+  }
+  const std::filesystem::path live = arguments.places.paths().live();
+  if (!status["held_by"].get<std::string>().empty() && std::filesystem::exists(live)) {
+    status["now"] = read_file(live);
   }
   if (arguments.json) {
     fmt::print("{}\n", status.dump(2));
@@ -84,6 +90,7 @@ int status_command(const StatusArguments& arguments) {
                job["job"].get<std::string>().substr(0, 12), job["gang"].get<int>(),
                job["ranks"].get<int>(), job["started_at"].get<std::string>());
   }
+  if (const std::string now = status["now"]; !now.empty()) fmt::print("{}\n", now);
   return 0;
 }
 

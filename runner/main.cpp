@@ -63,6 +63,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // `assay run ... | head -1` finishes its work.
+  open_standard_descriptors();
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {

@@ -30,6 +30,10 @@ std::size_t terminal_width(int descriptor) {
 
 }  // namespace
 
+void say(std::FILE* stream, std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stream) == text.size()) std::fflush(stream);
+}
+
 std::string duration_text(double seconds) {
   if (seconds < 90) return fmt::format("{:.0f} s", seconds);
   if (seconds < 90 * 60) return fmt::format("{:.0f} min", seconds / 60);
@@ -62,8 +66,7 @@ ProgressView::~ProgressView() { clear(); }
 void ProgressView::line(const std::string& text, bool important) {
   if (quiet_ && !important) return;
   clear();
-  fmt::print(stream_, "{}\n", text);
-  std::fflush(stream_);
+  say(stream_, text + "\n");
 }
 
 void ProgressView::update(const RunState& state) {
@@ -76,15 +79,13 @@ void ProgressView::update(const RunState& state) {
     return;
   }
   clear();
-  fmt::print(stream_, "{}", describe(state).substr(0, terminal_width(::fileno(stream_)) - 1));
-  std::fflush(stream_);
+  say(stream_, describe(state).substr(0, terminal_width(::fileno(stream_)) - 1));
   shown_ = true;
 }
 
 void ProgressView::clear() {
   if (!shown_) return;
-  fmt::print(stream_, "\r\x1b[K");
-  std::fflush(stream_);
+  say(stream_, "\r\x1b[K");
   shown_ = false;
 }
 

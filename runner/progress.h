@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace assay {
 
@@ -44,6 +45,8 @@ class ProgressView {
 
 /// `[12/40] train faprompt:paper seed 0: step 30/60, loss 2.31; ends about 16:42 (3 min)`.
 [[nodiscard]] std::string describe(const RunState& state);
+/// Prints to a person who may have gone: a closed pipe is no reason to stop working.
+void say(std::FILE* stream, std::string_view text);
 /// `45 s`, `12 min`, `3.4 h`.
 [[nodiscard]] std::string duration_text(double seconds);
 

@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iterator>
 #include <memory>
 
@@ -133,14 +135,41 @@ int table_command(const TableArguments& arguments) {
 
 void print_outcome(const RunReport& report, const StudyArguments& arguments) {
   for (const FailedJob& job : report.failed) {
-    fmt::print(stderr, "failed: {}: {}\n        assay log {} -w {}\n", job.label, job.error,
-               job.id.substr(0, 12), arguments.places.workspace);
+    say(stderr, fmt::format("failed: {}: {}\n        assay log {} -w {}\n", job.label, job.error,
+                            job.id.substr(0, 12), arguments.places.workspace));
   }
   const std::size_t done = report.done_before + report.done;
-  fmt::print(stderr, "{} of {} jobs done ({} before), {} failed{}\n", done, report.total,
-             report.done_before, report.failed.size(),
-             report.interrupted ? "; interrupted: the same command goes on" : "");
+  say(stderr, fmt::format("{} of {} jobs done ({} before), {} failed{}\n", done, report.total,
+                          report.done_before, report.failed.size(),
+                          report.interrupted ? "; interrupted: the same command goes on" : ""));
 }
+
+/// What `assay status` shows of a run, once a second; gone with it.
+class LiveFile {
+ public:
+  explicit LiveFile(std::filesystem::path path) : path_(std::move(path)) {}
+  ~LiveFile() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  LiveFile(const LiveFile&) = delete;
+  LiveFile& operator=(const LiveFile&) = delete;
+
+  void write(const RunState& state) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - written_ < std::chrono::seconds(1)) return;
+    written_ = now;
+    // Not durable on purpose: it says nothing that lasts.
+    const std::filesystem::path next = path_.string() + ".next";
+    std::ofstream(next) << describe(state);
+    std::error_code ignored;
+    std::filesystem::rename(next, path_, ignored);
+  }
+
+ private:
+  std::filesystem::path path_;
+  std::chrono::steady_clock::time_point written_;
+};
 
 int run_command(const RunArguments& arguments) {
   const Study study = arguments.load();
@@ -152,7 +181,7 @@ int run_command(const RunArguments& arguments) {
   store.record_study({study.name, std::filesystem::absolute(study.path).string(), study.text},
                      job_records(plan), plan.cells);
   end_remains(workspace, store);
-  for (const std::string& note : plan.notes) fmt::print(stderr, "note: {}\n", note);
+  for (const std::string& note : plan.notes) say(stderr, "note: " + note + "\n");
 
   const int ranks = arguments.ranks > 0 ? arguments.ranks : std::min(cores(), 4);
   const int slots = std::max(arguments.slots > 0 ? arguments.slots : cores(), ranks);
@@ -162,16 +191,21 @@ int run_command(const RunArguments& arguments) {
       .ranks = ranks,
       .scheduler = {.gangs = slots / ranks, .retries = arguments.retries}};
   RunReport report;
+  LiveFile live(workspace.live());
   {
     Interrupts interrupts;
     ProgressView view(stderr, arguments.quiet);
     report = run_plan(
         plan, options, [&](const Job& job) { return describe_job(job, study, files, workspace); },
-        store, interrupts, view, [&] { lease.beat(); });
+        store, interrupts, view,
+        [&](const RunState& state) {
+          lease.beat();
+          live.write(state);
+        });
   }
   print_outcome(report, arguments);
   TableArguments table;
-  fmt::print("{}", rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
+  say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
   if (report.interrupted) return kInterrupted;
   return report.failed.empty() ? 0 : kSomeFailed;
 }

@@ -27,6 +27,7 @@ int gang(const std::string& folder, int ranks) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   // One thread a rank: the promise of equal bits holds for one number of threads.
   at::set_num_threads(1);
   CLI::App app("assay-worker: computes what assay plans", "assay-worker");

@@ -76,8 +76,10 @@ class StudyRunTest : public ::testing::Test {
         folder_ / "out", std::map<std::string, std::string>{}, input);
   }
   [[nodiscard]] CommandResult run(int ranks = 1) const { return start_run(ranks)->wait(); }
-  [[nodiscard]] CommandResult assay(const std::vector<std::string>& arguments) const {
-    return RunningCommand(command(arguments), folder_ / "out").wait();
+  [[nodiscard]] CommandResult assay(const std::vector<std::string>& arguments,
+                                    const std::string& output = "out") const {
+    std::filesystem::create_directories(folder_ / output);
+    return RunningCommand(command(arguments), folder_ / output).wait();
   }
 
   /// Every number of the study, as text.
@@ -145,6 +147,38 @@ TEST_F(StudyRunTest, RunsPrintsATableAndResumesWithoutStartingAnything) {
   EXPECT_THAT(second.err, HasSubstr("6 of 6 jobs done (6 before)"));
   EXPECT_EQ(attempts(), before);
   EXPECT_EQ(second.out, first.out);
+
+  const CommandResult status = assay({"status"});
+  EXPECT_EQ(status.exit_code, 0) << status.err;
+  EXPECT_THAT(status.out, AllOf(HasSubstr("idle"), HasSubstr("2 of 2 done")));
+}
+
+TEST_F(StudyRunTest, StatusSaysWhatRunsNow) {
+  const auto running = start_run(1);
+  static_cast<void>(ranks_that_run("train"));
+  CommandResult status;
+  EXPECT_TRUE(eventually([&] {
+    status = assay({"status"}, "look");
+    return status.out.find("train anomalyclip") != std::string::npos;
+  })) << status.out
+      << status.err;
+  EXPECT_THAT(status.out, HasSubstr("held by process"));
+  EXPECT_EQ(running->wait().exit_code, 0);
+}
+
+TEST_F(StudyRunTest, FinishesThoughNobodyListens) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ::close(ends[0]);
+  const Descriptor nobody(ends[1]);
+  std::string line;
+  for (const std::string& word :
+       command({"run", study().string(), "--data", drawings().string(), "--ranks", "2"})) {
+    line += word + " ";
+  }
+  line += fmt::format("<&- >&{0} 2>&{0}", nobody.get());
+  EXPECT_EQ(RunningCommand({"/bin/sh", "-c", line}, folder_ / "out").wait().exit_code, 0);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
 }
 
 TEST_F(StudyRunTest, AfterAKilledCoordinatorTheSameCommandGoesOn) {

@@ -1,5 +1,6 @@
 // Whole studies with the real programs: data on disk, mpirun, store, table.
 
+#include "core/error.h"
 #include "core/file.h"
 #include "datasets/synth.h"
 #include "results/store.h"

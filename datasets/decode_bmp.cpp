@@ -39,13 +39,14 @@ Image read_header(Bytes bytes, Decode what, const std::string& where) {
     height = std::abs(std::int64_t{little_endian<std::int32_t>(bytes, 22)});
     bits = little_endian<std::uint16_t>(bytes, 28);
   }
-  Image image = allocate_image(height, width, 3, what, where);
+  (void)allocate_image(height, width, 3, Decode::kHeader, where);  // Refuses senseless sizes.
   const std::int64_t row_bytes = (width * bits + 31) / 32 * 4;
   const std::int64_t needed = offset + row_bytes * height;
   if (needed > static_cast<std::int64_t>(bytes.size())) {
     throw DataError("{}: damaged BMP: {} bytes long, its header needs {}", where, bytes.size(),
                     needed);
   }
+  Image image = allocate_image(height, width, 3, what, where);
   if (bits == 32) image.notes.emplace_back(kNoteAlpha);
   return image;
 }

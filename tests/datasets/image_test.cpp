@@ -11,6 +11,8 @@
 #include <zlib.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <random>
 
 namespace assay {
 namespace {
@@ -181,33 +183,68 @@ TEST(ReadImage, ReadsTiffWithAlpha16BitInvertedAndOneBitSamples) {
   EXPECT_THAT(read_image(folder / "bits.tif").notes, ElementsAre("EXIF orientation 3 ignored"));
 }
 
-class TruncatedImage : public ::testing::TestWithParam<std::string> {};
-
-TEST_P(TruncatedImage, IsAnErrorThatNamesTheFile) {
-  const TemporaryFolder folder;
-  const std::filesystem::path path = folder / ("a." + GetParam());
-  const Image image = gradient_image(64, 64);
-  if (GetParam() == "png") write_png(path, image);
-  if (GetParam() == "jpg") fixtures::write_jpeg(path, image);
-  if (GetParam() == "bmp") fixtures::write_bmp(path, image);
-  if (GetParam() == "tif") {
-    fixtures::write_tiff(path, {.width = 64,
-                                .height = 64,
-                                .bits = 8,
-                                .samples = 3,
-                                .photometric = PHOTOMETRIC_RGB,
-                                .orientation = 1,
-                                .rows = image.pixels});
+/// One small file of each format.
+class ImageFormat : public ::testing::TestWithParam<std::string> {
+ protected:
+  ImageFormat() {
+    const Image image = gradient_image(64, 64);
+    if (GetParam() == "png") write_png(path_, image);
+    if (GetParam() == "jpg") fixtures::write_jpeg(path_, image, 6);
+    if (GetParam() == "bmp") fixtures::write_bmp(path_, image);
+    if (GetParam() == "tif") {
+      fixtures::write_tiff(path_, {.width = 64,
+                                   .height = 64,
+                                   .bits = 8,
+                                   .samples = 3,
+                                   .photometric = PHOTOMETRIC_RGB,
+                                   .orientation = 1,
+                                   .rows = image.pixels});
+    }
   }
-  ASSERT_EQ(read_image(path).width, 64);
+
+  TemporaryFolder folder_;
+  std::filesystem::path path_ = folder_ / ("a." + GetParam());
+};
+
+TEST_P(ImageFormat, OfATruncatedFileIsAnErrorThatNamesIt) {
+  ASSERT_EQ(read_image(path_).width, 64);
   for (const std::uintmax_t tenths : {9U, 5U, 1U}) {
-    fixtures::truncate_file(path, std::filesystem::file_size(path) * tenths / 10);
-    EXPECT_THAT([&] { (void)read_image(path); }, ThrowsMessage<DataError>(HasSubstr(path.string())))
+    fixtures::truncate_file(path_, std::filesystem::file_size(path_) * tenths / 10);
+    EXPECT_THAT([&] { (void)read_image(path_); },
+                ThrowsMessage<DataError>(HasSubstr(path_.string())))
         << tenths;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, TruncatedImage, ::testing::Values("png", "jpg", "bmp", "tif"));
+TEST_P(ImageFormat, OfADamagedFileIsReadOrRefused) {
+  const std::string bytes = read_file(path_);
+  std::mt19937 rng(20240521);
+  std::uniform_int_distribution<std::size_t> position(0, bytes.size() - 1);
+  std::uniform_int_distribution<int> value(0, 255);
+  for (int trial = 0; trial < 100; ++trial) {
+    std::string damaged = bytes;
+    for (int i = 0; i < 3; ++i) damaged[position(rng)] = static_cast<char>(value(rng));
+    std::ofstream(path_, std::ios::binary) << damaged;
+    try {
+      const Image image = read_image(path_);
+      EXPECT_EQ(image.pixels.size(),
+                static_cast<std::size_t>(image.width * image.height * image.channels));
+    } catch (const DataError&) {
+      continue;
+    }
+  }
+}
+
+TEST_P(ImageFormat, HasTheHeaderOfItsPixels) {
+  const Image header = read_image_header(path_), image = read_image(path_);
+  EXPECT_EQ(header.width, 64);
+  EXPECT_EQ(header.height, 64);
+  EXPECT_EQ(header.channels, image.channels);
+  EXPECT_EQ(header.notes, image.notes);
+  EXPECT_THAT(header.pixels, IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ImageFormat, ::testing::Values("png", "jpg", "bmp", "tif"));
 
 TEST(ReadImage, NamesAFileThatIsNoImage) {
   const TemporaryFolder folder;

@@ -6,10 +6,10 @@
 #include "trainer/checkpoint.h"
 #include "trainer/sampler.h"
 #include "trainer/shard_sums.h"
+#include "trainer/shared_terms.h"
 
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <stdexcept>
@@ -22,22 +22,6 @@ std::string BatchSource::describe(std::int64_t index) const {
 }
 
 namespace {
-
-using Tensors = std::vector<at::Tensor>;
-
-// d outputs / d inputs, undefined where there is none.
-Tensors gradients(const Tensors& outputs, const Tensors& inputs, const Tensors& seeds) {
-  Tensors differentiable;
-  Tensors their_seeds;
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    if (!outputs[i].requires_grad() || !seeds[i].defined()) continue;
-    differentiable.push_back(outputs[i]);
-    their_seeds.push_back(seeds[i]);
-  }
-  if (differentiable.empty()) return Tensors(inputs.size());
-  return torch::autograd::grad(differentiable, inputs, their_seeds, /*retain_graph=*/std::nullopt,
-                               /*create_graph=*/false, /*allow_unused=*/true);
-}
 
 std::int64_t numel(const Tensors& tensors) {
   std::int64_t count = 0;
@@ -60,37 +44,6 @@ bool is_finite(const at::Tensor& values) {
   const at::Tensor flat = values.contiguous();
   return all_finite({flat.const_data_ptr<float>(), static_cast<std::size_t>(flat.numel())});
 }
-
-// What the images of a step do not change: the method's shared terms, and detached copies that the
-// shards' graphs end in.
-struct SharedTerms {
-  Tensors terms, copies, leaves;  // leaves: the parameters and the copies with a gradient.
-
-  SharedTerms(const Method& method, const Tensors& parameters)
-      : terms(method.shared_terms()), leaves(parameters) {
-    for (const at::Tensor& term : terms) {
-      copies.push_back(term.detach());
-      if (term.requires_grad()) leaves.push_back(copies.back().requires_grad_(true));
-    }
-  }
-
-  // Gradients of the parameters from those of the leaves: the shared part is back-propagated once.
-  [[nodiscard]] Tensors to_parameters(const Tensors& leaf_gradients,
-                                      const Tensors& parameters) const {
-    Tensors seeds;
-    std::size_t next = parameters.size();
-    for (const at::Tensor& term : terms) {
-      seeds.push_back(term.requires_grad() ? leaf_gradients[next++] : at::Tensor());
-    }
-    const Tensors through_shared = gradients(terms, parameters, seeds);
-    Tensors sums;
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const at::Tensor& direct = leaf_gradients[i];
-      sums.push_back(through_shared[i].defined() ? direct + through_shared[i] : direct);
-    }
-    return sums;
-  }
-};
 
 // One training: what stays the same over its steps.
 class Training {
@@ -187,7 +140,7 @@ void Training::check_sums(const ShardSums& sums) const {
 Tensors Training::terms_of_local_shards(const SharedTerms& shared, ShardRange local) const {
   Tensors terms;
   for (std::int64_t shard = local.begin; shard < local.end; ++shard) {
-    terms.push_back(method_.terms(shared.copies, source_.load(shards_[shard])));
+    terms.push_back(method_.terms(shared.copies(), source_.load(shards_[shard])));
     if (terms.back().scalar_type() != at::kDouble ||
         std::cmp_not_equal(terms.back().numel(), num_terms_)) {
       throw JobError("the method's terms are not float64 [{}]", num_terms_);
@@ -200,10 +153,11 @@ at::Tensor Training::gradient_of_shards(const Tensors& terms,
                                         const SharedTerms& shared,
                                         const at::Tensor& seed,
                                         ShardRange local) {
-  GradientSum sum(comm_, numel(shared.leaves));
+  GradientSum sum(comm_, numel(shared.leaves()));
   const std::string failure = failure_of_step([&] {
     for (std::int64_t shard = local.begin; shard < local.end; ++shard) {
-      sum.add(shard, gradients({terms[shard - local.begin]}, shared.leaves, {seed}), shared.leaves);
+      sum.add(shard, gradients({terms[shard - local.begin]}, shared.leaves(), {seed}),
+              shared.leaves());
     }
   });
   const GradientSum::Result result = sum.reduce(failure);
@@ -229,20 +183,20 @@ std::optional<StepReport> Training::take_step(bool wishes_to_stop) {
   // The loss is a function of the sums over all shards; its derivatives seed each shard's backward.
   const std::vector<double> totals = add_in_shard_order(sums, num_terms_);
   const at::Tensor total_terms = at::tensor(totals, at::kDouble).requires_grad_(true);
-  const at::Tensor loss = method_.loss(total_terms, shared->copies);
+  const at::Tensor loss = method_.loss(total_terms, shared->copies());
   const auto loss_value = loss.item<double>();
   if (!std::isfinite(loss_value)) fail(fmt::format("the loss is {}", loss_value), all_images());
-  Tensors inputs = shared->leaves;
+  Tensors inputs = shared->leaves();
   inputs.push_back(total_terms);
   Tensors loss_gradients = gradients({loss}, inputs, {at::ones_like(loss)});
 
   // Gradients in shard order, then those of the image-free terms, the shared part once.
   const at::Tensor flat = gradient_of_shards(terms, *shared, loss_gradients.back(), local);
-  Tensors leaf_gradients = split_like(flat, shared->leaves);
+  Tensors leaf_gradients = split_like(flat, shared->leaves());
   for (std::size_t i = 0; i < leaf_gradients.size(); ++i) {
     if (loss_gradients[i].defined()) leaf_gradients[i] = leaf_gradients[i] + loss_gradients[i];
   }
-  update(shared->to_parameters(leaf_gradients, parameters_));
+  update(shared->to_parameters(leaf_gradients));
   return StepReport{.epoch = sampler_.epoch(state_.step),
                     .step = state_.step,
                     .steps = num_steps(),

@@ -35,6 +35,7 @@ pid_t start(const std::vector<std::string>& arguments, int write_end) {
   check(::posix_spawnattr_init(&attributes), "posix_spawnattr_init");
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   pid_t child = 0;

@@ -191,7 +191,7 @@ std::string Gang::end(double grace_seconds) {
   end_recorded_ranks(options_.folder);
   std::string how = describe_status(*status_);
   const std::string words = last_words(options_.folder / "launcher.log");
-  return words.empty() ? how : how + ": " + words;
+  return words.empty() ? how : fmt::format("{}: {}", how, words);
 }
 
 bool Gang::wait_for_launcher(double seconds) {

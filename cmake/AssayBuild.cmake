@@ -9,6 +9,7 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 set(CMAKE_SKIP_INSTALL_RULES ON)
 
 set(ASSAY_ARCH "x86-64-v3" CACHE STRING "Value of -march; bits of CPU results are promised for one build")
+# Off in the preset asan: what sanitizers add makes GCC 12 warn of what is not there.
 option(ASSAY_WERROR "Warnings are errors" ON)
 option(ASSAY_TORCH "Build what links LibTorch" ON)
 

@@ -70,10 +70,10 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 /// What the launcher said of the end: mpirun's line about a rank, else its last one.
 std::string last_words(const std::filesystem::path& log) {
   std::ifstream file(log);
-  std::string line, last;
-  while (std::getline(file, line)) {
-    if (line.find("noticed that process rank") != std::string::npos) return line;
+  std::string last;
+  for (std::string line; std::getline(file, line);) {
     if (line.find_first_not_of("- ") != std::string::npos) last = line;
+    if (line.find("noticed that process rank") != std::string::npos) break;
   }
   return last;
 }
@@ -191,7 +191,7 @@ std::string Gang::end(double grace_seconds) {
   end_recorded_ranks(options_.folder);
   std::string how = describe_status(*status_);
   const std::string words = last_words(options_.folder / "launcher.log");
-  return words.empty() ? how : fmt::format("{}: {}", how, words);
+  return words.empty() ? how : how + ": " + words;
 }
 
 bool Gang::wait_for_launcher(double seconds) {

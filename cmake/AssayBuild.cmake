@@ -11,7 +11,12 @@ set(CMAKE_SKIP_INSTALL_RULES ON)
 set(ASSAY_ARCH "x86-64-v3" CACHE STRING "Value of -march; bits of CPU results are promised for one build")
 # Off in the preset asan: what sanitizers add makes GCC 12 warn of what is not there.
 option(ASSAY_WERROR "Warnings are errors" ON)
+# Off in the preset asan too: GCC 12 crashes on precompiled headers with sanitizers.
+option(ASSAY_PCH "Precompiled headers" ON)
 option(ASSAY_TORCH "Build what links LibTorch" ON)
+if(NOT ASSAY_PCH)
+  set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON)
+endif()
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

@@ -383,6 +383,7 @@ std::optional<double> Coordinator::remaining_seconds() const {
 
 std::map<std::string, std::string> job_labels(const Plan& plan) {
   std::map<std::string, std::string> labels;
+  std::map<std::string, const Job*> jobs;
   for (const Job& job : plan.jobs) {
     std::string label(to_string(job.kind));
     if (job.kind == JobKind::kEncode) {
@@ -390,6 +391,7 @@ std::map<std::string, std::string> job_labels(const Plan& plan) {
                            job.spec["part"]["split"].get<std::string>());
     }
     labels[job.id] = label;
+    jobs[job.id] = &job;
   }
   for (const StudyCell& cell : plan.cells) {
     std::string variant = cell.method + (cell.preset.empty() ? "" : ":" + cell.preset);
@@ -398,8 +400,8 @@ std::map<std::string, std::string> job_labels(const Plan& plan) {
     }
     if (cell.seed) variant += fmt::format(" seed {}", *cell.seed);
     labels[cell.job] = fmt::format("evaluate {} on {}", variant, cell.dataset);
-    for (const std::string& needed : plan.job(cell.job).dependencies) {
-      if (plan.job(needed).kind == JobKind::kTrain) {
+    for (const std::string& needed : jobs.at(cell.job)->dependencies) {
+      if (jobs.at(needed)->kind == JobKind::kTrain) {
         labels[needed] = fmt::format("train {} on {}", variant, cell.train_dataset);
       }
     }

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <memory>
 #include <optional>
 
@@ -47,6 +48,22 @@ class Events {
  private:
   std::optional<MessageWriter> writer_;
   std::chrono::steady_clock::time_point last_progress_;
+};
+
+/// How rank 0 passes a stop on to ranks that do not communicate for a while (each encodes shards of
+/// its own): a file in the gang's folder.
+class StopFile {
+ public:
+  explicit StopFile(const std::filesystem::path& folder) : path_(folder / "stop") {}
+
+  [[nodiscard]] bool exists() const { return ::access(path_.c_str(), F_OK) == 0; }
+  bool make() const {
+    std::ofstream(path_).put('\n');
+    return true;
+  }
+
+ private:
+  std::filesystem::path path_;
 };
 
 /// Cut to fit the channel, at the start of a UTF-8 character.
@@ -108,7 +125,10 @@ int run_gang(const GangRank& gang, const RunJob& run_job) {
     }
     Events events(descriptors.events.get());
     if (comm->rank() == 0) input.emplace(descriptors.input.get());
-    const auto should_stop = [&] { return input && input->stop_requested(); };
+    const StopFile stop_file(gang.folder);
+    const auto should_stop = [&] {
+      return input ? input->stop_requested() && stop_file.make() : stop_file.exists();
+    };
     nlohmann::json ready = gang.facts ? gang.facts() : nlohmann::json::object();
     ready.update({{"event", "ready"}, {"ranks", comm->world_size()}, {"pid", ::getpid()}});
     events.send(ready);

@@ -60,15 +60,15 @@ int cores() {
 }
 
 std::set<std::string> needed_elsewhere(const Store& store, const Study& study, const Plan& plan) {
-  std::set<std::string> ids;
+  std::set<std::string> ours, shared;
+  for (const Job& job : plan.jobs) ours.insert(job.id);
   for (const StudyRecord& other : store.studies()) {
     if (other.name == study.name) continue;
-    for (const JobStatus& job : store.jobs(other.name)) ids.insert(job.id);
+    for (const JobStatus& job : store.jobs(other.name)) {
+      if (ours.contains(job.id)) shared.insert(job.id);
+    }
   }
-  std::erase_if(ids, [&](const std::string& id) {
-    return std::ranges::find(plan.jobs, id, &Job::id) == plan.jobs.end();
-  });
-  return ids;
+  return shared;
 }
 
 PlanSummary summary_of(const Study& study, const Plan& plan, const Workspace& workspace) {

@@ -110,6 +110,8 @@ TEST_P(GangTest, StopReachesARunningJob) {
   send(*gang, "wait");
   gang->send({{"do", "stop"}});
   EXPECT_EQ(next_message(*gang)["event"], "interrupted");
+  send(*gang, "wait alone");
+  EXPECT_EQ(next_message(*gang)["event"], "interrupted");
 }
 
 TEST_P(GangTest, EndKillsAGangThatDoesNotListen) {

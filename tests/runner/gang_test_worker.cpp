@@ -29,6 +29,10 @@ int main(int argc, char** argv) {
       while (!any_rank(control.comm, control.should_stop())) control.progress({{"done", 1}});
       return JobEnd::kInterrupted;
     }
+    if (act == "wait alone") {  // No rank hears of the others.
+      while (!control.should_stop()) ::usleep(1000);
+      return JobEnd::kInterrupted;
+    }
     if (act == "read")
       agree(control.comm, [&] {
         if (std::getchar() != EOF) throw JobError("input");

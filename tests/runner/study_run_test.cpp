@@ -36,7 +36,7 @@ targets = ["synth-b"]
 method = "clip"
 [[sweep]]
 method = "anomalyclip"
-grid = { "train.epochs" = [2] }
+grid = { "train.epochs" = [10] }
 )";
 
 /// Small drawings, made once.
@@ -156,7 +156,8 @@ TEST_F(StudyRunTest, RunsPrintsATableAndResumesWithoutStartingAnything) {
 
 TEST_F(StudyRunTest, StatusSaysWhatRunsNow) {
   const auto running = start_run(1);
-  static_cast<void>(ranks_that_run("train"));
+  const auto ranks = ranks_that_run("train");
+  for (const ProcessIdentity& rank : ranks) ::kill(rank.pid, SIGSTOP);  // It runs while we look.
   CommandResult status;
   EXPECT_TRUE(eventually([&] {
     status = assay({"status"}, "look");
@@ -164,6 +165,7 @@ TEST_F(StudyRunTest, StatusSaysWhatRunsNow) {
   })) << status.out
       << status.err;
   EXPECT_THAT(status.out, HasSubstr("held by process"));
+  for (const ProcessIdentity& rank : ranks) ::kill(rank.pid, SIGCONT);
   EXPECT_EQ(running->wait().exit_code, 0);
 }
 
@@ -258,7 +260,7 @@ TEST_F(StudyRunTest, ATruncatedImageFailsWhatReadsItByName) {
   const CommandResult result = run();
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr(image.filename().string()));
-  EXPECT_THAT(result.err, HasSubstr("train anomalyclip:paper train.epochs=2 seed 0 on synth-a ("));
+  EXPECT_THAT(result.err, HasSubstr("train anomalyclip:paper train.epochs=10 seed 0 on synth-a ("));
 }
 
 TEST_F(StudyRunTest, DamagedFeaturesAreMadeAgain) {
@@ -274,7 +276,7 @@ TEST_F(StudyRunTest, DamagedFeaturesAreMadeAgain) {
   ASSERT_FALSE(shard.empty());
   write_study(std::string(kStudy) +
               "[[sweep]]\nmethod = \"anomalyclip\"\n"
-              "grid = { \"train.epochs\" = [2], sigma = [1.0] }\n");
+              "grid = { \"train.epochs\" = [10], sigma = [1.0] }\n");
   EXPECT_EQ(run().exit_code, 0);
   std::string logs;
   const Store store(workspace().store());
@@ -332,7 +334,7 @@ TEST_F(StudyRunTest, AFileInTheWayOfFeaturesFailsTheJobs) {
 TEST_F(StudyRunTest, OneJobByHandUnderMpirunIsFoundByAStudy) {
   std::vector<std::string> line = {"/usr/bin/env", "mpirun", "-np", "2"};
   for (const std::string& word :
-       command({"train", "anomalyclip", "train.epochs=2", "--train-on", "synth-a", "--image-size",
+       command({"train", "anomalyclip", "train.epochs=10", "--train-on", "synth-a", "--image-size",
                 "64", "--data", drawings().string()})) {
     line.push_back(word);
   }

@@ -266,7 +266,7 @@ std::string Store::find_job(std::string_view prefix) const {
       database_.prepare("SELECT id FROM jobs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2");
   select.bind(1, prefix);
   if (prefix.empty() || !select.step()) {
-    throw ConfigError("no job's id starts with '{}'; 'assay status' lists them", prefix);
+    throw ConfigError("no job's id starts with '{}'; 'assay status --jobs' lists them", prefix);
   }
   const std::string id = select.text(0);
   if (select.step()) {

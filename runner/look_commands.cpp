@@ -40,7 +40,7 @@ json status_of(const Store& store, const std::string& study) {
 struct StatusArguments {
   Places places;
   std::string study;
-  bool json = false;
+  bool jobs = false, json = false;
 };
 
 int status_command(const StatusArguments& arguments) {
@@ -67,6 +67,15 @@ int status_command(const StatusArguments& arguments) {
                                  {"started_at", attempt.started_at},
                                  {"log", attempt.log_path}});
   }
+  if (arguments.jobs) {
+    for (const JobStatus& job : store.jobs(arguments.study)) {
+      status["jobs"].push_back({{"id", job.id},
+                                {"kind", job.kind},
+                                {"state", job.state},
+                                {"attempts", job.num_attempts},
+                                {"class", job.cost_class}});
+    }
+  }
   const std::filesystem::path live = arguments.places.paths().live();
   if (!status["held_by"].get<std::string>().empty() && std::filesystem::exists(live)) {
     status["now"] = read_file(live);
@@ -89,6 +98,11 @@ int status_command(const StatusArguments& arguments) {
     fmt::print("running: {} {} on gang {}, {} ranks, since {}\n", job["kind"].get<std::string>(),
                job["job"].get<std::string>().substr(0, 12), job["gang"].get<int>(),
                job["ranks"].get<int>(), job["started_at"].get<std::string>());
+  }
+  for (const json& job : status.value("jobs", json::array())) {
+    fmt::print("{}  {:<8}  {:<8}  {}\n", job["id"].get<std::string>().substr(0, 12),
+               job["kind"].get<std::string>(), job["state"].get<std::string>(),
+               job["class"].get<std::string>());
   }
   if (const std::string now = status["now"]; !now.empty()) fmt::print("{}\n", now);
   return 0;
@@ -202,6 +216,7 @@ std::vector<Command> add_look_commands(CLI::App& app) {
   CLI::App* status_app = app.add_subcommand("status", "what is done, runs, failed");
   status_app->add_option("STUDY", status->study, "name of a study (default: all)");
   add_workspace(*status_app, status->places);
+  status_app->add_flag("--jobs", status->jobs, "list every job with the id that 'log' takes");
   status_app->add_flag("--json", status->json, "for machines");
   set_example(*status_app, "assay status --workspace demo/workspace");
   commands.push_back({status_app, [status] { return status_command(*status); }});

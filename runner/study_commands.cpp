@@ -8,6 +8,8 @@
 #include "runner/progress.h"
 
 #include <sched.h>
+#include <spawn.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -171,6 +173,31 @@ class LiveFile {
   std::chrono::steady_clock::time_point written_;
 };
 
+/// `outputs.heatmaps` of a study: pictures in the workspace, by the program that can draw.
+void draw_heatmaps(const Study& study, const RunArguments& arguments) {
+  std::vector<std::string> words = {installation().worker.string(),
+                                    "heatmaps",
+                                    arguments.study,
+                                    "--count",
+                                    std::to_string(study.heatmaps),
+                                    "--out",
+                                    (arguments.places.paths().root / "heatmaps").string(),
+                                    "-w",
+                                    arguments.places.workspace};
+  if (!arguments.places.data.empty()) {
+    words.insert(words.end(), {"--data", arguments.places.data});
+  }
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  pid_t worker = -1;
+  int status = 1;
+  const int code =
+      ::posix_spawn(&worker, words[0].c_str(), nullptr, nullptr, pointers.data(), environ);
+  if (code == 0) ::waitpid(worker, &status, 0);
+  if (status != 0) say(stderr, "the heat maps could not be drawn\n");
+}
+
 int run_command(const RunArguments& arguments) {
   const Study study = arguments.load();
   const Workspace workspace = arguments.places.paths();
@@ -204,6 +231,7 @@ int run_command(const RunArguments& arguments) {
         });
   }
   print_outcome(report, arguments);
+  if (study.heatmaps > 0 && !report.interrupted) draw_heatmaps(study, arguments);
   TableArguments table;
   say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
   if (report.interrupted) return kInterrupted;

@@ -136,11 +136,13 @@ const std::string& StudyRunTest::undisturbed_numbers() {
 }
 
 TEST_F(StudyRunTest, RunsPrintsATableAndResumesWithoutStartingAnything) {
+  write_study("outputs = { heatmaps = 2 }\n" + std::string(kStudy));
   const CommandResult first = run(2);
   EXPECT_EQ(first.exit_code, 0) << first.err;
   EXPECT_THAT(first.out, AllOf(HasSubstr("anomalyclip"), HasSubstr("synth-b")));
   EXPECT_THAT(first.err, HasSubstr("6 of 6 jobs done (0 before), 0 failed"));
   EXPECT_EQ(numbers(), undisturbed_numbers()) << "two ranks give the numbers of one";
+  EXPECT_TRUE(std::filesystem::exists(workspace().root / "heatmaps/synth-b/clip-paper"));
   const auto before = attempts();
 
   const CommandResult second = run(2);
@@ -152,6 +154,10 @@ TEST_F(StudyRunTest, RunsPrintsATableAndResumesWithoutStartingAnything) {
   const CommandResult status = assay({"status"});
   EXPECT_EQ(status.exit_code, 0) << status.err;
   EXPECT_THAT(status.out, AllOf(HasSubstr("idle"), HasSubstr("2 of 2 done")));
+  const nlohmann::json jobs =
+      nlohmann::json::parse(assay({"status", "--jobs", "--json"}).out)["jobs"];
+  ASSERT_EQ(jobs.size(), 6U);
+  EXPECT_EQ(assay({"log", jobs[0]["id"].get<std::string>().substr(0, 10)}).exit_code, 0);
 }
 
 TEST_F(StudyRunTest, StatusSaysWhatRunsNow) {

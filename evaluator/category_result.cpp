@@ -1,5 +1,6 @@
 #include "evaluator/category_result.h"
 
+#include "core/optional_json.h"
 #include "evaluator/cflow200.h"
 
 #include <fmt/format.h>
@@ -9,17 +10,6 @@ namespace assay {
 namespace {
 
 using nlohmann::json;
-
-template <typename T>
-json optional_json(const std::optional<T>& value) {
-  return value ? json(*value) : json(nullptr);
-}
-
-template <typename T>
-std::optional<T> optional_value(const json& value) {
-  if (value.is_null()) return std::nullopt;
-  return value.get<T>();
-}
 
 json image_json(const ImageMetrics& image) {
   return {{"auroc", optional_json(image.auroc)},

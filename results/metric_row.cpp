@@ -1,6 +1,7 @@
 #include "results/metric_row.h"
 
 #include "core/error.h"
+#include "core/optional_json.h"
 
 #include <nlohmann/json.hpp>
 
@@ -11,17 +12,6 @@ namespace assay {
 namespace {
 
 using nlohmann::json;
-
-template <typename T>
-json optional_json(const std::optional<T>& value) {
-  return value ? json(*value) : json(nullptr);
-}
-
-template <typename T>
-std::optional<T> optional_value(const json& value) {
-  if (value.is_null()) return std::nullopt;
-  return value.get<T>();
-}
 
 /// Unweighted, of what is defined (`spec/metrics.md` 1).
 MetricRow mean_row(const std::vector<const MetricRow*>& rows) {

@@ -76,7 +76,8 @@ const std::vector<BackboneDescription>& backbones() {
        .taps = {3, 6, 9, 12},
        .first_vv_block = 1,
        .weights_file = "clip-vit-b-16-plus-240.safetensors",
-       .weights_sha256 = ""},
+       .weights_sha256 = "",
+       .activation = "gelu"},  // LAION's (spec/methods-baselines.md 1.2).
   };
   return kBackbones;
 }

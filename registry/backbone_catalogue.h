@@ -22,6 +22,7 @@ struct BackboneDescription {
       weights_file;  ///< File name below the weights folder; for assay-tiny below the sources.
   std::string weights_sha256;  ///< Of the released archive where the papers pin one, else empty.
   bool embedded = false;       ///< Weights come with the project.
+  std::string activation = "quick_gelu";  ///< That the weights were trained with.
 };
 
 [[nodiscard]] const std::vector<BackboneDescription>& backbones();

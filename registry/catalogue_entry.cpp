@@ -12,7 +12,7 @@ std::vector<SwitchDescription> common_switches() {
        .meaning = "[cls] strings of class-aware prompts: default, readable, or a file",
        .example = "default"},
       {.name = "vis.activation",
-       .meaning = "activation of the MLPs",
+       .meaning = "activation of the MLPs of both towers",
        .example = "quick_gelu",
        .choices = {"quick_gelu", "gelu"}},
       {.name = "vis.pos_resize",

@@ -183,6 +183,10 @@ void fit_to_backbone(Json& switches,
     const auto sigma = switches["infer.sigma"].get<double>();
     switches["infer.sigma"] = sigma * static_cast<double>(image_size) / 518;
   }
+  // A preset states what the papers ran, OpenAI's weights: GELU on weights that need it.
+  if (preset_has("vis.activation") && backbone.activation == "gelu") {
+    switches["vis.activation"] = "gelu";
+  }
   if (switches.value("vis.first_block", Json()) == "auto") {
     switches["vis.first_block"] = backbone.first_vv_block;
   }

@@ -58,9 +58,9 @@ struct ResolvedMethod {
 
 /// Resolves `method` or `method:preset` with overrides (switch, unique last component or short name
 /// -> value) on a backbone at `image_size` px. Defaults that depend on the backbone follow from it:
-/// layers given as the last block or quarters, the first V-V block, deep prompts no deeper than the
-/// text tower, and on `assay-tiny` sigma (px at 518) times image_size / 518. Throws ConfigError
-/// naming the switch, what was expected and the nearest name.
+/// layers given as the last block or quarters, the first V-V block, GELU where the weights need it,
+/// deep prompts no deeper than the text tower, and on `assay-tiny` sigma (px at 518) times
+/// image_size / 518. Throws ConfigError naming the switch, what was expected and the nearest name.
 [[nodiscard]] ResolvedMethod resolve_method(std::string_view name_and_preset,
                                             const std::map<std::string, nlohmann::json>& overrides,
                                             const BackboneDescription& backbone,

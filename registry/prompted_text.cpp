@@ -9,8 +9,6 @@
 namespace assay {
 namespace {
 
-constexpr const char* kActivation = "quick_gelu";
-
 // The deep prompt [len, T] that acts on entry to `block`, or nothing.
 at::Tensor deep_rows(const DeepPrompts& deep, std::int64_t block) {
   const std::int64_t index = deep.concat ? block - 1 : block - 2;
@@ -67,7 +65,7 @@ TextPrefix encode_prefix(const Clip& clip, const at::Tensor& embeddings, const D
     const Heads heads = project_heads(weights, x);
     prefix.keys.push_back(heads.k);
     prefix.values.push_back(heads.v);
-    x = finish_block(weights, x, heads, kActivation, /*causal=*/true);
+    x = finish_block(weights, x, heads, deep.activation, /*causal=*/true);
     if (rows.defined() && deep.concat) x = x.narrow(1, rows.size(1), x.size(1) - rows.size(1));
   }
   prefix.last = x.squeeze(0);
@@ -102,7 +100,7 @@ at::Tensor encode_suffixes(const Clip& clip,
       heads.q = heads.q.narrow(2, x.size(1) - 1, 1);
       x = x.narrow(1, x.size(1) - 1, 1);
     }
-    x = finish_block(weights, x, heads, kActivation, /*causal=*/false, mask);
+    x = finish_block(weights, x, heads, deep.activation, /*causal=*/false, mask);
   }
   return clip.project_text(x.squeeze(1));
 }
@@ -120,7 +118,7 @@ at::Tensor encode_prompts_literally(const Clip& clip,
       x = deep.concat ? at::cat({rows, x}, 1) : overwrite(x, rows);
     }
     const TransformerBlock& weights = clip.text_block(block);
-    x = finish_block(weights, x, project_heads(weights, x), kActivation, /*causal=*/true);
+    x = finish_block(weights, x, project_heads(weights, x), deep.activation, /*causal=*/true);
     if (rows.defined() && deep.concat) x = x.narrow(1, rows.size(1), x.size(1) - rows.size(1));
   }
   return clip.project_text(x.select(1, end_row));

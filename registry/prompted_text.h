@@ -17,6 +17,7 @@ struct DeepPrompts {
   std::vector<at::Tensor> rows;  ///< Each [len, T], leaves of autograd; empty = off.
   bool concat = false;
   bool fp16 = false;  ///< `text.deep_fp16 = fwd_bwd`: each value passes through half precision.
+  std::string activation = "quick_gelu";  ///< Of the tower's MLPs; or `gelu`.
 };
 
 /// Keys and values of the rows that all prompts share, by block, and the stream's last state.

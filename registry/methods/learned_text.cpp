@@ -22,6 +22,7 @@ void check_length(const Clip& clip, std::int64_t rows) {
 LearnedText::LearnedText(const MethodContext& context, std::uint64_t seed)
     : clip_(context.clip), tokenizer_(context.tokenizer) {
   const nlohmann::json& switches = context.resolved.switches;
+  deep_.activation = switches.at("vis.activation");  // Of both towers.
   if (!deep_prompts_on(switches)) return;
   deep_.concat = switches.at("text.deep_mode") == "concat";
   deep_.fp16 = switches.at("text.deep_fp16") == "fwd_bwd";

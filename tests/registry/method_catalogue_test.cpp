@@ -126,7 +126,11 @@ TEST(MethodCatalogue, FitsPresetsToTheBackbone) {
   EXPECT_DOUBLE_EQ(paper.switches["infer.sigma"].get<double>(), 4.0 * 128 / 518);
   EXPECT_EQ(resolve_method("faprompt", {}, tiny, 128).features.layers,
             std::vector<std::int64_t>{8});
+  const BackboneDescription& laion = find_backbone("clip-vit-b-16-plus-240");
+  EXPECT_EQ(resolve_method("clip", {}, laion, 240).features.activation, "gelu");
   // What a study says stays as it is.
+  EXPECT_EQ(resolve_method("clip", {{"activation", "quick_gelu"}}, laion, 240).features.activation,
+            "quick_gelu");
   EXPECT_EQ(resolve_method("faprompt", {{"sigma", 3}}, tiny, 128).switches["infer.sigma"], 3.0);
   EXPECT_THROW(static_cast<void>(resolve_method("faprompt", {{"deep_depth", 5}}, tiny, 128)),
                ConfigError);

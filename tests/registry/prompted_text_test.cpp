@@ -144,6 +144,10 @@ TEST(PromptedText, WithoutDeepPromptsIsThePlainTextTower) {
   EXPECT_LT(largest_difference(encode_prompts_literally(small_clip(), rows, {}),
                                small_clip().encode_texts(ids)),
             1e-6);
+  const DeepPrompts gelu = {.rows = {}, .activation = "gelu"};
+  EXPECT_LT(largest_difference(encode_prompts_literally(small_clip(), rows, gelu),
+                               small_clip().encode_texts(ids, "gelu")),
+            1e-6);
 }
 
 TEST(PromptedText, RefusesMoreDeepPromptsThanTheTowerHasBlocksFor) {

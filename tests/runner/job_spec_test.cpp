@@ -102,7 +102,7 @@ TEST(Identity, IsTheSameInEveryBuild) {
   EXPECT_EQ(identity(to_json(encode_spec())),
             "6a8a7938962dceb51688b73ceb6dac8a8a66f7169220c22fae9eae9768e3e9c2");
   EXPECT_EQ(identity(to_json(train_spec())),
-            "1b9228c0108113975568af4ed05f8cfb45255eed7301964829e17dab44beee20");
+            "a0904f5b99adceb45c3092df75a6933bb0b43a208494e4fae22679a455be7bd7");
   EXPECT_EQ(identity(to_json(evaluate_spec())),
             "5ccc66fff29bde93564014208d3cc4b4af483e141cdac0cffb2119e3687854d8");
   EXPECT_EQ(encoder().key(), "e7d5b08cc53f9812c4b8823728a3d86d875671d4b43b913c27eb11a01ac49980");

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string_view>
@@ -49,6 +50,25 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+// What another format's first bytes say of a file; empty where they say nothing.
+std::string_view archive_kind(std::string_view text) {
+  // A zip archive's first entry: its name's length is at byte 26, the name at byte 30.
+  if (text.starts_with("PK\x03\x04")) {
+    const std::size_t length = text.size() > 30 ? static_cast<unsigned char>(text[26]) : 0;
+    return text.substr(std::min<std::size_t>(text.size(), 30), length).ends_with(".npy")
+               ? "a NumPy archive (.npz)"
+               : "a PyTorch archive";
+  }
+  if (text.starts_with("\x80\x02")) return "a PyTorch archive";
+  if (text.starts_with("\x80\x03") || text.starts_with("\x80\x04") ||
+      text.starts_with("\x80\x05")) {
+    return "a Python pickle";
+  }
+  if (text.starts_with("\x93NUMPY")) return "a NumPy array (.npy)";
+  if (text.starts_with("\x89HDF\r\n")) return "an HDF5 file";
+  return {};
+}
+
 // What people save under a weights file's name by mistake (cases W02, W03).
 void refuse_known_foreigners(const std::filesystem::path& path, std::string_view text) {
   const std::string start = lower(text.substr(0, 1024));
@@ -70,9 +90,8 @@ void refuse_known_foreigners(const std::filesystem::path& path, std::string_view
     throw DataError("{}: this is an HTML page, not the weights; download the file itself",
                     path.string());
   }
-  if (text.starts_with("PK\x03\x04") || text.starts_with("\x80\x02")) {
-    throw DataError("{}: this is a PyTorch archive, not safetensors; save it as safetensors",
-                    path.string());
+  if (const std::string_view what = archive_kind(text); !what.empty()) {
+    throw DataError("{}: this is {}, not safetensors; save it as safetensors", path.string(), what);
   }
 }
 
@@ -157,13 +176,22 @@ void check_layout(const std::filesystem::path& path,
   }
 }
 
-}  // namespace
+at::Tensor copied(const Entry& entry, const std::byte* data) {
+  at::Tensor tensor = at::empty(entry.shape, entry.type);
+  if (entry.end > entry.begin) {
+    std::memcpy(tensor.mutable_data_ptr(), data, entry.end - entry.begin);
+  }
+  return tensor;
+}
 
-SafeTensors read_safetensors(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  const std::string_view text = as_text(file.bytes());
+// `make(entry, data)` makes the tensor of each entry.
+template <typename Make>
+SafeTensors read_tensors(const std::filesystem::path& path,
+                         std::span<const std::byte> bytes,
+                         Make make) {
+  const std::string_view text = as_text(bytes);
   const std::string_view header = header_of(path, text);
-  const std::string_view data = text.substr(kLengthBytes + header.size());
+  const std::span<const std::byte> data = bytes.subspan(kLengthBytes + header.size());
 
   SafeTensors content;
   std::vector<Entry> entries;
@@ -182,13 +210,27 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
   }
   check_layout(path, entries, data.size());
   for (const Entry& entry : entries) {
-    at::Tensor tensor = at::empty(entry.shape, entry.type);
-    if (entry.end > entry.begin) {
-      std::memcpy(tensor.mutable_data_ptr(), data.data() + entry.begin, entry.end - entry.begin);
-    }
-    content.tensors.emplace(entry.name, std::move(tensor));
+    content.tensors.emplace(entry.name, make(entry, data.data() + entry.begin));
   }
   return content;
+}
+
+}  // namespace
+
+SafeTensors map_safetensors(const std::filesystem::path& path) {
+  const auto file = std::make_shared<const MappedFile>(path);
+  return read_tensors(path, file->bytes(), [&](const Entry& entry, const std::byte* data) {
+    if (reinterpret_cast<std::uintptr_t>(data) % c10::elementSize(entry.type) != 0) {
+      return copied(entry, data);
+    }
+    // LibTorch has no tensor of constants.
+    return at::from_blob(
+        const_cast<std::byte*>(data), entry.shape, [file](void*) {}, entry.type);
+  });
+}
+
+SafeTensors read_safetensors(const std::filesystem::path& path) {
+  return read_tensors(path, MappedFile(path).bytes(), copied);
 }
 
 void write_safetensors(const std::filesystem::path& path, const SafeTensors& content) {

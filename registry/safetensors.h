@@ -21,9 +21,13 @@ struct SafeTensors {
 
 /// Reads the whole file; tensors own their memory and keep their dtype (F64, F32, F16, BF16, I64,
 /// I32, U8, BOOL). Nothing executes. Throws DataError where the file is missing, not of this format
-/// (a git-lfs pointer, a web page and a PyTorch archive are named as such), has a header over
-/// 100 MB, offsets out of the file, overlapping or of a wrong length.
+/// (a git-lfs pointer, a web page, PyTorch, NumPy and HDF5 files are named as such), has a header
+/// over 100 MB, offsets out of the file, overlapping or of a wrong length.
 [[nodiscard]] SafeTensors read_safetensors(const std::filesystem::path& path);
+
+/// The same without a copy: tensors are views of the memory-mapped file, which they keep open. They
+/// must not be written to. A tensor that does not lie at a multiple of its element size is copied.
+[[nodiscard]] SafeTensors map_safetensors(const std::filesystem::path& path);
 
 /// Writes atomically (`core/file.h`); every tensor is aligned to the size of its elements, the
 /// first to 8 bytes. Equal input gives equal bytes. Throws std::invalid_argument on a dtype that

@@ -7,6 +7,8 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
+#include <fstream>
+
 namespace assay {
 namespace {
 
@@ -89,6 +91,49 @@ TEST(SafeTensors, TellAGitLfsPointerAndAWebPageFromWeights) {  // Case W03.
                            "'git lfs pull'"));
   expect_refused("\n<!DOCTYPE html><html><body>Sign in</body></html>", HasSubstr("HTML page"));
   expect_refused("PK\x03\x04 and so on", HasSubstr("PyTorch archive"));
+}
+
+TEST(SafeTensors, TellFilesOfNumPyPickleAndHdf5) {
+  expect_refused("\x93NUMPY\x01 and so on", HasSubstr("a NumPy array (.npy), not safetensors"));
+  std::string zip = "PK\x03\x04" + std::string(22, '\0') + "\x07" + std::string(3, '\0');
+  expect_refused(zip + "map.npy and so on", HasSubstr("a NumPy archive (.npz), not safetensors"));
+  expect_refused("\x80\x04\x95 and so on", HasSubstr("a Python pickle, not safetensors"));
+  expect_refused("\x89HDF\r\n\x1A\n and so on", HasSubstr("an HDF5 file, not safetensors"));
+}
+
+TEST(SafeTensors, MappedAreViewsOfTheFileWithTheSameContent) {
+  const TemporaryFolder folder;
+  const SafeTensors written = sample();
+  write_safetensors(folder / "f", written);
+  SafeTensors mapped = map_safetensors(folder / "f");
+  EXPECT_EQ(mapped.metadata, written.metadata);
+  ASSERT_EQ(mapped.tensors.size(), written.tensors.size());
+  for (const auto& [name, tensor] : written.tensors) {
+    EXPECT_TRUE(at::equal(mapped.tensors.at(name), tensor)) << name;
+  }
+  std::fstream file(folder / "f", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(-1, std::ios::end).put(42).flush();
+  EXPECT_EQ(mapped.tensors.at("u8")[6].item<int>(), 42) << "the last byte of the file";
+}
+
+TEST(SafeTensors, MappedOutliveTheFilesName) {
+  const TemporaryFolder folder;
+  write_safetensors(folder / "f", sample());
+  const at::Tensor tensor = map_safetensors(folder / "f").tensors.at("f32");
+  std::filesystem::remove(folder / "f");
+  EXPECT_TRUE(at::equal(tensor, sample().tensors.at("f32")));
+}
+
+TEST(SafeTensors, MappedAreCopiedWhereTheFileDoesNotAlignThem) {
+  const TemporaryFolder folder;
+  std::string header = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  if (header.size() % 4 == 0) header += ' ';
+  std::string content = file_of(header, 8);
+  content.back() = '?';  // The second number is 0x3F000000, one half.
+  write_file_atomically(folder / "f", content);
+  const at::Tensor tensor = map_safetensors(folder / "f").tensors.at("a");
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr()) % 4, 0U);
+  EXPECT_EQ(tensor[1].item<float>(), 0.5F);
 }
 
 TEST(SafeTensors, NeverBelieveTheLengthOfAHeader) {  // Case W04.

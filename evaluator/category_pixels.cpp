@@ -4,6 +4,7 @@
 #include "evaluator/score_key.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -69,10 +70,10 @@ CategoryPixels category_pixels(std::span<const std::span<const float>> maps,
   for (std::size_t i = 0; i < maps.size(); ++i) {
     const KeyRange range = key_range(maps[i]);
     if (!maps[i].empty() && !is_finite(range)) {
-      throw DataError(
-          "pixel_metrics: the map of image {} holds NaN or infinity, expected finite "
-          "scores",
-          i);
+      const auto bad = std::ranges::find_if(maps[i], [](float s) { return !std::isfinite(s); });
+      const std::int64_t pixel = bad - maps[i].begin();
+      throw DataError("the map of image {} is {} at row {}, column {}, expected finite scores", i,
+                      *bad, pixel / masks[i].width, pixel % masks[i].width);
     }
     all.lowest = std::min(all.lowest, range.lowest);
     all.highest = std::max(all.highest, range.highest);

@@ -18,12 +18,13 @@ namespace {
 using namespace assay;
 
 /// What assay-worker does, and the help of `assay` says.
-constexpr std::array<std::pair<const char*, const char*>, 5> kWorkerCommands = {{
+constexpr std::array<std::pair<const char*, const char*>, 6> kWorkerCommands = {{
     {"encode", "encode the images of a data set, by hand"},
     {"train", "train one variant, by hand; also under mpirun -np N"},
     {"evaluate", "evaluate one variant on a data set, by hand"},
     {"data", "list, check and draw data sets"},
     {"heatmaps", "pictures of anomaly maps beside the images"},
+    {"metrics", "AUROC, AP, F1-max, AUPRO of anyone's anomaly maps"},
 }};
 
 /// Becomes assay-worker, with the same arguments.

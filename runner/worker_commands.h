@@ -11,5 +11,6 @@ namespace assay {
     CLI::App& app);                                                     ///< encode, train, evaluate
 [[nodiscard]] std::vector<Command> add_data_commands(CLI::App& app);    ///< data list|check|synth
 [[nodiscard]] std::vector<Command> add_heatmap_command(CLI::App& app);  ///< heatmaps
+[[nodiscard]] std::vector<Command> add_metrics_command(CLI::App& app);  ///< metrics
 
 }  // namespace assay

@@ -204,7 +204,8 @@ TEST(PixelMetrics, NameTheImageWhoseMapIsNotFinite) {
     std::vector<PixelImage> images(3, {1, 3, {.5F, .1F, .2F}, {1, 0, 0}});
     images[1].scores[2] = bad;
     EXPECT_THAT([&] { (void)metrics_of(images); },
-                testing::ThrowsMessage<DataError>(testing::HasSubstr("map of image 1 ")));
+                testing::ThrowsMessage<DataError>(testing::HasSubstr(fmt::format(
+                    "the map of image 1 is {} at row 0, column 2, expected finite", bad))));
   }
 }
 

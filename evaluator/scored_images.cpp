@@ -1,0 +1,185 @@
+#include "evaluator/scored_images.h"
+
+#include "core/error.h"
+#include "core/nearest_name.h"
+#include "registry/safetensors.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace assay {
+namespace {
+
+// A tensor that the file may hold, in NumPy's words.
+struct Expected {
+  std::string name;
+  std::vector<at::ScalarType> types;
+  const char* type_text;
+  std::int64_t dimensions;
+  const char* conversion;
+};
+
+const std::array<Expected, 4>& expected_tensors() {
+  static const std::array<Expected, 4> expected = {
+      {{"map", {at::kFloat}, "float32", 3, "map.astype(numpy.float32)"},
+       {"mask", {at::kByte, at::kBool}, "uint8", 3, "(mask > 0).astype(numpy.uint8)"},
+       {"score", {at::kFloat}, "float32", 1, "score.astype(numpy.float32)"},
+       {"label",
+        {at::kByte, at::kInt, at::kLong, at::kBool},
+        "uint8",
+        1,
+        "label.astype(numpy.uint8)"}}};
+  return expected;
+}
+
+const char* numpy_name(at::ScalarType type) {
+  switch (type) {
+    case at::kDouble: return "float64";
+    case at::kFloat: return "float32";
+    case at::kHalf: return "float16";
+    case at::kLong: return "int64";
+    case at::kInt: return "int32";
+    case at::kByte: return "uint8";
+    case at::kBool: return "bool";
+    default: return c10::toString(type);
+  }
+}
+
+std::string describe(const at::Tensor& tensor) {
+  return fmt::format("{} [{}]", numpy_name(tensor.scalar_type()), fmt::join(tensor.sizes(), ", "));
+}
+
+void check_names(const std::string& path, const TensorMap& tensors) {
+  std::vector<std::string> known;
+  for (const Expected& each : expected_tensors()) known.push_back(each.name);
+  for (const auto& [name, tensor] : tensors) {
+    if (std::ranges::find(known, name) != known.end()) continue;
+    const std::string nearest = nearest_name(name, known);
+    throw DataError("{}: '{}' is not a tensor that metrics are made of{}; known: {}", path, name,
+                    nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
+                    fmt::join(known, ", "));
+  }
+}
+
+// The tensor, checked, or none.
+at::Tensor take(const std::string& path, const TensorMap& tensors, const Expected& expected) {
+  const auto found = tensors.find(expected.name);
+  if (found == tensors.end()) return {};
+  const at::Tensor& tensor = found->second;
+  const bool right_type =
+      std::ranges::find(expected.types, tensor.scalar_type()) != expected.types.end();
+  if (!right_type || tensor.dim() != expected.dimensions) {
+    const char* shape = expected.dimensions == 3 ? "images, height, width" : "images";
+    throw DataError("{}: '{}' is {}, expected {} [{}]; save {}", path, expected.name,
+                    describe(tensor), expected.type_text, shape,
+                    right_type ? fmt::format("it with {} dimension{}", expected.dimensions,
+                                             expected.dimensions == 1 ? "" : "s")
+                               : expected.conversion);
+  }
+  if (tensor.numel() == 0) {
+    throw DataError("{}: '{}' is {}, expected at least one image", path, expected.name,
+                    describe(tensor));
+  }
+  return tensor;
+}
+
+// The extents that two tensors share must be equal.
+void check_agreement(const std::string& path, const TensorMap& tensors) {
+  for (const auto& [first_name, first] : tensors) {
+    for (const auto& [name, tensor] : tensors) {
+      const auto shared = static_cast<std::size_t>(std::min(first.dim(), tensor.dim()));
+      if (first.sizes().slice(0, shared) == tensor.sizes().slice(0, shared)) continue;
+      throw DataError("{}: '{}' is {}, '{}' is {}; expected the same {}", path, first_name,
+                      describe(first), name, describe(tensor),
+                      shared == 1 ? "number of images" : "images, height and width");
+    }
+  }
+}
+
+std::vector<std::uint8_t> read_labels(const std::string& path, const at::Tensor& tensor) {
+  std::vector<std::uint8_t> labels;
+  const at::Tensor wide = tensor.to(at::kLong);
+  for (std::int64_t i = 0; i < wide.numel(); ++i) {
+    const std::int64_t label = wide.const_data_ptr<std::int64_t>()[i];
+    if (label != 0 && label != 1) {
+      throw DataError("{}: the label of image {} is {}, expected 0 (normal) or 1 (anomalous)", path,
+                      i, label);
+    }
+    labels.push_back(static_cast<std::uint8_t>(label));
+  }
+  return labels;
+}
+
+void check_scores(const std::string& path, std::span<const float> scores) {
+  const auto bad = std::ranges::find_if(scores, [](float score) { return !std::isfinite(score); });
+  if (bad == scores.end()) return;
+  throw DataError("{}: the score of image {} is {}, expected a finite number", path,
+                  bad - scores.begin(), *bad);
+}
+
+}  // namespace
+
+ScoredImages::ScoredImages(const std::filesystem::path& path) : path_(path.string()) {
+  const TensorMap tensors = map_safetensors(path).tensors;
+  if (tensors.empty()) {
+    throw DataError(
+        "{}: holds no tensor; expected 'map' and 'mask', or 'score' and 'label', or all", path_);
+  }
+  check_names(path_, tensors);
+  const auto& [map, mask, score, label] = expected_tensors();
+  map_ = take(path_, tensors, map);
+  mask_ = take(path_, tensors, mask);
+  score_ = take(path_, tensors, score);
+  const at::Tensor labels = take(path_, tensors, label);
+  check_agreement(path_, tensors);
+
+  num_images_ = tensors.begin()->second.size(0);
+  if (const at::Tensor& pixels = map_.defined() ? map_ : mask_; pixels.defined()) {
+    height_ = pixels.size(1);
+    width_ = pixels.size(2);
+    constexpr std::int64_t kLargest = std::numeric_limits<std::int32_t>::max();
+    if (height_ > kLargest / width_) {
+      throw DataError("{}: images of {} x {}, expected fewer than 2^31 pixels each", path_, height_,
+                      width_);
+    }
+  }
+  if (labels.defined()) labels_ = read_labels(path_, labels);
+  if (has_scores()) check_scores(path_, scores());
+}
+
+std::vector<std::span<const float>> ScoredImages::maps() const {
+  const auto size = static_cast<std::size_t>(height_ * width_);
+  std::vector<std::span<const float>> maps;
+  for (std::int64_t i = 0; i < num_images_; ++i) {
+    maps.emplace_back(map_.const_data_ptr<float>() + static_cast<std::size_t>(i) * size, size);
+  }
+  return maps;
+}
+
+MaskRuns ScoredImages::labelled_mask(std::int64_t image, int connectivity) const {
+  const auto size = static_cast<std::size_t>(height_ * width_);
+  const std::span<const std::uint8_t> bytes(
+      static_cast<const std::uint8_t*>(mask_.const_data_ptr()) +
+          static_cast<std::size_t>(image) * size,
+      size);
+  if (std::ranges::max(bytes) > 1) {
+    const auto bad = std::ranges::find_if(bytes, [](std::uint8_t byte) { return byte > 1; });
+    const std::int64_t pixel = bad - bytes.begin();
+    throw DataError(
+        "{}: the mask of image {} is {} at row {}, column {}, expected 0 (normal) or 1 "
+        "(anomalous); save {}",
+        path_, image, *bad, pixel / width_, pixel % width_, expected_tensors()[1].conversion);
+  }
+  return label_mask(bytes, static_cast<std::int32_t>(height_), static_cast<std::int32_t>(width_),
+                    connectivity);
+}
+
+std::span<const float> ScoredImages::scores() const {
+  return {score_.const_data_ptr<float>(), static_cast<std::size_t>(score_.numel())};
+}
+
+}  // namespace assay

@@ -2,7 +2,16 @@
 
 #include "core/error.h"
 
+#include <fmt/ranges.h>
+
 namespace assay {
+namespace {
+
+constexpr std::int64_t kContext = 77;     // Rows of every CLIP's text tower.
+constexpr std::int64_t kFixedRows = 4;    // Start token, `object`, `.`, end token.
+constexpr std::int64_t kDeadWidth = 896;  // Of the unused projections, whatever the backbone.
+
+}  // namespace
 
 using Json = nlohmann::json;
 
@@ -120,14 +129,68 @@ void erase_idle_text_and_training(Json& switches) {
   }
 }
 
-void check_deep_prompts(const std::string& method,
+void check_learned_text(const std::string& method,
                         const Json& switches,
-                        const BackboneDescription& backbone) {
+                        const BackboneDescription& backbone,
+                        std::int64_t learned,
+                        const std::string& switches_named) {
   const auto depth = switches.at("text.deep_depth").get<std::int64_t>();
+  const auto length = switches.at("text.deep_len").get<std::int64_t>();
+  const bool concat = switches.at("text.deep_mode") == "concat";
   if (depth > backbone.text_layers) {
     throw ConfigError("{}: 'text.deep_depth' is {}, expected at most {}, the text blocks of {}",
                       method, depth, backbone.text_layers, backbone.name);
   }
+  if (depth == 0 && !concat) {
+    throw ConfigError(
+        "{}: 'text.deep_depth' is 0, expected at least 1, which is off where 'text.deep_mode' is "
+        "'overwrite'",
+        method);
+  }
+  if (!concat && length > kContext - 1) {
+    throw ConfigError("{}: 'text.deep_len' is {}, expected at most {}, the rows it may overwrite",
+                      method, length, kContext - 1);
+  }
+  if (learned > kContext - kFixedRows) {
+    throw ConfigError(
+        "{}: {} learned tokens ({}) in a prompt, expected at most {}: the text tower has {} rows "
+        "and the fixed words need the rest",
+        method, learned, switches_named, kContext - kFixedRows, kContext);
+  }
+}
+
+std::int64_t num_deep_prompts(const Json& switches) {
+  if (!deep_prompts_on(switches)) return 0;
+  return switches.at("text.deep_depth").get<std::int64_t>() -
+         (switches.at("text.deep_mode") == "concat" ? 0 : 1);
+}
+
+ParameterCounts learned_text_parameters(const Json& switches,
+                                        const BackboneDescription& backbone,
+                                        std::int64_t tokens) {
+  const std::int64_t width = backbone.text_width, deep = num_deep_prompts(switches);
+  const std::int64_t trained =
+      (tokens + deep * switches.at("text.deep_len").get<std::int64_t>()) * width;
+  return {.trained = trained, .registered = trained + deep * (width + 1) * kDeadWidth};
+}
+
+std::vector<std::string> overwritten_words(const Json& switches,
+                                           std::int64_t normal,
+                                           std::int64_t abnormal) {
+  if (!deep_prompts_on(switches) || switches.at("text.deep_mode") == "concat") return {};
+  const auto length = switches.at("text.deep_len").get<std::int64_t>();
+  std::vector<std::string> prompts;
+  if (normal < length) {
+    prompts.push_back(fmt::format("of the normal prompt from row {} on", normal + 1));
+  }
+  if (abnormal < length) {
+    prompts.push_back(fmt::format("of the abnormal prompts from row {} on", abnormal + 1));
+  }
+  if (prompts.empty()) return {};
+  return {fmt::format(
+      "deep prompts overwrite rows 1 to {} in text block 2 and with them fixed words, those {}: "
+      "legal, as in the release, but they act through block 1 alone",
+      length, fmt::join(prompts, " and "))};
 }
 
 }  // namespace assay

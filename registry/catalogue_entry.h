@@ -22,6 +22,9 @@ struct CatalogueEntry {
   FeatureSpec (*features)(const nlohmann::json& switches,
                           const BackboneDescription& backbone,
                           std::int64_t image_size);
+  ParameterCounts (*parameters)(const nlohmann::json& switches,
+                                const BackboneDescription& backbone) = nullptr;  ///< None: 0.
+  std::vector<std::string> (*notes)(const nlohmann::json& switches) = nullptr;
 };
 
 [[nodiscard]] CatalogueEntry anomalyclip_entry();
@@ -49,9 +52,25 @@ void erase(nlohmann::json& switches, std::initializer_list<const char*> names);
 /// Removes the switches of deep prompts that are off, and all that training alone reads where
 /// `train.epochs` is 0.
 void erase_idle_text_and_training(nlohmann::json& switches);
-/// Throws ConfigError where deep prompts reach deeper than the text tower.
-void check_deep_prompts(const std::string& method,
+/// Throws ConfigError where deep prompts are none or reach deeper than the text tower, and where
+/// `learned` tokens (of which `switches_named` tell the number) leave no room for the words.
+void check_learned_text(const std::string& method,
                         const nlohmann::json& switches,
-                        const BackboneDescription& backbone);
+                        const BackboneDescription& backbone,
+                        std::int64_t learned,
+                        const std::string& switches_named);
+
+/// Tensors of deep prompts: `overwrite` begins at block 2, `concat` at block 1.
+[[nodiscard]] std::int64_t num_deep_prompts(const nlohmann::json& switches);
+/// `tokens` learned rows and the deep prompts; registered also the projections that the releases
+/// make for each deep prompt and never use (`spec/methods-seeds.md` 3.2).
+[[nodiscard]] ParameterCounts learned_text_parameters(const nlohmann::json& switches,
+                                                      const BackboneDescription& backbone,
+                                                      std::int64_t tokens);
+/// Says which fixed words deep prompts overwrite (`spec/methods-seeds.md` 3.9), if any: those of
+/// prompts whose words follow `normal` and `abnormal` learned rows.
+[[nodiscard]] std::vector<std::string> overwritten_words(const nlohmann::json& switches,
+                                                         std::int64_t normal,
+                                                         std::int64_t abnormal);
 
 }  // namespace assay

@@ -148,6 +148,21 @@ std::optional<Json> normal_value(const SwitchDescription& description, const Jso
   return normal;
 }
 
+// Takes the axis `row` out of the overrides; nothing where there is none.
+const AblationRow* take_row(const MethodDescription& method, std::map<std::string, Json>& given) {
+  const auto named = given.find("row");
+  if (named == given.end() || method.rows.empty()) return nullptr;
+  const Json name = named->second;
+  given.erase(named);
+  std::vector<std::string> known;
+  for (const AblationRow& row : method.rows) {
+    if (name == row.name) return &row;
+    known.push_back(row.name);
+  }
+  throw ConfigError("{}", unknown(name.is_string() ? name.get<std::string>() : name.dump(),
+                                  "a row of " + method.name, known));
+}
+
 Json checked_overrides(const MethodDescription& method, const std::map<std::string, Json>& given) {
   Json overrides = Json::object();
   for (const auto& [name, value] : given) {
@@ -214,7 +229,7 @@ const std::vector<MethodDescription>& methods() {
 const MethodDescription& find_method(std::string_view name) { return find_entry(name).description; }
 
 ResolvedMethod resolve_method(std::string_view name_and_preset,
-                              const std::map<std::string, Json>& overrides,
+                              const std::map<std::string, Json>& given,
                               const BackboneDescription& backbone,
                               std::int64_t image_size) {
   const std::size_t colon = name_and_preset.find(':');
@@ -234,14 +249,33 @@ ResolvedMethod resolve_method(std::string_view name_and_preset,
   }
 
   ResolvedMethod resolved{.method = method.name, .preset = preset_name, .trained = method.trained};
+  std::map<std::string, Json> overrides = given;
+  const AblationRow* row = take_row(method, overrides);
   resolved.params = checked_overrides(method, overrides);
   resolved.switches = preset->second;
+  if (row != nullptr) resolved.switches.update(Json(row->switches));
   resolved.switches.update(resolved.params);
   fit_to_backbone(resolved.switches, resolved.params, backbone, image_size);
   entry.check(resolved.switches, backbone, image_size);
   resolved.effective = entry.effective(resolved.switches);
   resolved.training = entry.training(resolved.effective);
   resolved.features = entry.features(resolved.switches, backbone, image_size);
+  if (image_size == backbone.patch * backbone.native_grid) {  // Nothing is resized.
+    for (Json* identity : {&resolved.effective, &resolved.training}) {
+      erase(*identity, {"vis.pos_resize"});
+    }
+    resolved.features.pos_resize = "bilinear";
+  }
+  if (entry.parameters != nullptr) {
+    resolved.parameters = entry.parameters(resolved.switches, backbone);
+  }
+  if (entry.notes != nullptr) resolved.notes = entry.notes(resolved.switches);
+  if (row != nullptr) {
+    resolved.params["row"] = row->name;
+    if (!row->note.empty()) {
+      resolved.notes.push_back(fmt::format("row '{}' is {}", row->name, row->note));
+    }
+  }
   return resolved;
 }
 

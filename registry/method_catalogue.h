@@ -27,6 +27,15 @@ struct SwitchDescription {
                                              ///< `quarters`.
 };
 
+/// A printed row of an ablation table: switches on top of a preset (`spec/ablations.md` 2). A study
+/// names it as the axis `row`.
+struct AblationRow {
+  std::string name;     ///< The `setting` of the published numbers: `cap_wo_loc`.
+  std::string printed;  ///< Where: `T4, T17, T18`; `ours` where nowhere.
+  std::map<std::string, nlohmann::json> switches = {};  ///< By full name; may be empty.
+  std::string note = {};                                ///< What a reader of its numbers must know.
+};
+
 /// What a study can say about a method: data without LibTorch, for planning and for `assay
 /// methods`.
 struct MethodDescription {
@@ -38,6 +47,14 @@ struct MethodDescription {
       presets;  ///< `paper`, `released`, ...: all switches.
   std::string default_preset;
   std::map<std::string, std::string> short_names;  ///< `K` -> `cap.K`.
+  std::vector<AblationRow> rows = {};
+};
+
+/// Numbers that a method learns, on one backbone (`spec/methods-baselines.md` 14).
+struct ParameterCounts {
+  std::int64_t trained = 0;     ///< Those that get gradients.
+  std::int64_t registered = 0;  ///< As the papers count: with what the release never uses.
+  bool operator==(const ParameterCounts&) const = default;
 };
 
 /// A method with every switch resolved: what a job's identity holds.
@@ -47,9 +64,11 @@ struct ResolvedMethod {
   nlohmann::json effective = {};  ///< Less those without effect under the others (identity).
   nlohmann::json training = {};   ///< What of `effective` reaches the checkpoint: identity of a
                                   ///< train job (`infer.sigma` does not, nor `prompt.object_test`).
-  nlohmann::json params = {};     ///< Only what the study changed, by full name (for tables).
+  nlohmann::json params = {};     ///< Only what the study changed, by full name, and `row`.
   FeatureSpec features = {};      ///< What it reads of the backbone.
   bool trained = true;
+  ParameterCounts parameters = {};
+  std::vector<std::string> notes = {};  ///< What is legal and may surprise, for `assay plan`.
 };
 
 [[nodiscard]] const std::vector<MethodDescription>& methods();
@@ -57,7 +76,8 @@ struct ResolvedMethod {
 [[nodiscard]] const MethodDescription& find_method(std::string_view name);
 
 /// Resolves `method` or `method:preset` with overrides (switch, unique last component or short name
-/// -> value) on a backbone at `image_size` px. Defaults that depend on the backbone follow from it:
+/// -> value; `row` -> the name of one) on a backbone at `image_size` px. A row's switches are
+/// defaults as a preset's are: overrides win. Defaults that depend on the backbone follow from it:
 /// layers given as the last block or quarters, the first V-V block, GELU where the weights need it,
 /// deep prompts no deeper than the text tower, and on `assay-tiny` sigma (px at 518) times
 /// image_size / 518. Throws ConfigError naming the switch, what was expected and the nearest name.

@@ -16,7 +16,12 @@ bool has_local_loss(const Json& switches) {
 }
 
 void check(const Json& switches, const BackboneDescription& backbone, std::int64_t /*size*/) {
-  check_deep_prompts("anomalyclip", switches, backbone);
+  check_learned_text("anomalyclip", switches, backbone, switches.at("prompt.E"), "'prompt.E'");
+  const auto first = switches.at("vis.first_block").get<std::int64_t>();
+  if (first > backbone.vision_layers) {
+    throw ConfigError("anomalyclip: 'vis.first_block' is {}, expected at most {}, the blocks of {}",
+                      first, backbone.vision_layers, backbone.name);
+  }
   if (switches.at("loss.global") == false && !has_local_loss(switches) &&
       switches.at("train.epochs") != 0) {
     throw ConfigError(
@@ -33,8 +38,11 @@ bool side_streams_tapped(const Json& switches) {
 }
 
 Json effective(Json switches) {
-  if (!class_aware(switches, "prompt.object_train") && !class_aware(switches, "prompt.object_test"))
+  const bool trains = switches.at("train.epochs") != 0;
+  if (!(trains && class_aware(switches, "prompt.object_train")) &&
+      !class_aware(switches, "prompt.object_test")) {
     erase(switches, {"prompt.words"});
+  }
   if (!side_streams_tapped(switches)) {
     // Every stream is the plain one below the first block with side streams.
     switches["vis.attention"] = {"qk"};
@@ -45,7 +53,7 @@ Json effective(Json switches) {
     erase(switches, {"loss.focal", "loss.dice"});
   }
   erase_idle_text_and_training(switches);
-  if (switches.at("train.epochs") == 0) erase(switches, {"prompt.object_train"});
+  if (!trains) erase(switches, {"prompt.object_train"});
   return switches;
 }
 
@@ -72,6 +80,72 @@ FeatureSpec features(const Json& switches,
     spec.first_block = switches.at("vis.first_block").get<std::int64_t>();
   }
   return spec;
+}
+
+// spec/methods-seeds.md 2.
+ParameterCounts parameters(const Json& switches, const BackboneDescription& backbone) {
+  const std::int64_t contexts = switches.at("prompt.shared") == true ? 1 : 2;
+  return learned_text_parameters(switches, backbone,
+                                 contexts * switches.at("prompt.E").get<std::int64_t>());
+}
+
+std::vector<std::string> notes(const Json& switches) {
+  const auto learned = switches.at("prompt.E").get<std::int64_t>();
+  return overwritten_words(switches, learned, learned);
+}
+
+using Switches = std::map<std::string, Json>;
+
+// spec/ablations.md 2.2, from `paper`. Several tables print the full model under a name of their
+// own; under `released` the rows about layers are the full model too.
+std::vector<AblationRow> rows() {
+  const Switches class_aware = {{"prompt.object_train", "cls"}, {"prompt.object_test", "cls"}};
+  const Switches no_local = {{"loss.focal", false}, {"loss.dice", false}};
+  const Switches no_deep = {{"text.deep_depth", 1}}, one_layer = {{"vis.layers", "last"}};
+  const Switches plain = {{"vis.attention", {"qk"}}};
+  const auto with = [](std::initializer_list<Switches> parts) {
+    Switches all;
+    for (const Switches& part : parts) all.insert(part.begin(), part.end());
+    return all;
+  };
+  const Switches plus_t1 = with({class_aware, no_deep, one_layer, no_local});
+  const std::string guess =
+      "a guess: the paper does not say what its Base is (spec/ablations.md 2.2)";
+  std::vector<AblationRow> rows = {
+      {"base", "T4", with({plus_t1, plain}), guess},
+      {"base_untrained", "ours", with({plus_t1, plain, {{"train.epochs", 0}}}),
+       guess + ", the rival of 'base'; it depends on the seed"},
+      {"plus_t1", "T4", plus_t1},
+      {"plus_t1_t2", "T4", with({no_deep, one_layer})},
+      {"plus_t1_t2_t3", "T4", one_layer},
+      {"plus_t1_t2_t3_t4", "T4"},
+      {"local0_global0", "T5", {{"train.epochs", 0}}, "untrained: it depends on the seed"},
+      {"local0_global1", "T5", no_local},
+      {"local1_global0", "T5", {{"loss.global", false}}},
+      {"local1_global1", "T5"},
+      {"full", "T7, T8, F5, F9"},
+      {"without_t1_dpam", "T7", plain},
+      {"without_dpam", "T8", plain},
+      {"without_t2_object_agnostic_prompt", "T7, F5", class_aware},
+      {"without_t3_text_prompt_tuning", "T7", no_deep},
+      {"without_t4_multi_layer", "T7", one_layer},
+      {"shared_word_embeddings", "T9", {{"prompt.shared", true}}},
+      {"unshared_word_embeddings", "T9"},
+      {"qk", "T10", plain},
+      {"vv", "T10, F6"},
+      {"qq", "F6", {{"vis.attention", {"qq"}}}},
+      {"kk", "F6", {{"vis.attention", {"kk"}}}},
+      {"ensemble_qq_kk_vv", "T10", {{"vis.attention", {"kk", "qq", "vv"}}}},
+      {"ensemble_qk_qq_kk_vv", "T10", {{"vis.attention", {"kk", "qk", "qq", "vv"}}}},
+      {"focal0_dice0", "T11", no_local},
+      {"focal0_dice1", "T11", {{"loss.focal", false}}},
+      {"focal1_dice0", "T11", {{"loss.dice", false}}},
+      {"focal1_dice1", "T11"},
+      {"re", "F9", {{"prompt.object_test", "cls"}}}};
+  for (const char* word : {"damaged", "anomalous", "flawed", "defective", "blemished"}) {
+    rows.push_back({std::string("token_") + word, "T13, T14", {{"prompt.abnormal_word", word}}});
+  }
+  return rows;
 }
 
 std::vector<SwitchDescription> own_switches() {
@@ -128,7 +202,8 @@ CatalogueEntry anomalyclip_entry() {
       .switches = own_switches(),
       .presets = {},
       .default_preset = "paper",
-      .short_names = {{"E", "prompt.E"}}};
+      .short_names = {{"E", "prompt.E"}},
+      .rows = rows()};
   for (const auto& more : {learned_text_switches(), training_switches(), common_switches()}) {
     method.switches.insert(method.switches.end(), more.begin(), more.end());
   }
@@ -153,7 +228,7 @@ CatalogueEntry anomalyclip_entry() {
   released["vis.layers"] = "last";
   released["loss.lambda"] = 4.0;
   method.presets = {{"paper", std::move(paper)}, {"released", std::move(released)}};
-  return {std::move(method), check, effective, training, features};
+  return {std::move(method), check, effective, training, features, parameters, notes};
 }
 
 }  // namespace assay

@@ -42,7 +42,11 @@ FaPrompt::Switches FaPrompt::parse(const nlohmann::json& switches) {
   switches.at("score.max_mix").at(0).get_to(parsed.base_max);
   switches.at("score.max_mix").at(1).get_to(parsed.refined_max);
   switches.at("text.temperature").get_to(parsed.temperature);
-  if (!parsed.dap) parsed.refined_weight = parsed.prior_weight = 0;  // There is no pass 2.
+  if (!parsed.dap) {  // There is no pass 2; its maximum is that of the base map.
+    parsed.refined_weight = parsed.prior_weight = 0;
+    parsed.base_max += parsed.refined_max;
+    parsed.refined_max = 0;
+  }
   return parsed;
 }
 
@@ -134,7 +138,7 @@ at::Tensor FaPrompt::refined_prototypes(std::span<const at::Tensor> shared,
   return prototype(texts.view({prior.size(0), switches_.prompts, -1}));  // [B, J]
 }
 
-// s = (1 - w) s_g + w (w1 m1 + w2 m2); without pass 2 m2 is m1.
+// s = (1 - w) s_g + w (w1 m1 + w2 m2), without pass 2 m1 alone.
 at::Tensor FaPrompt::score_of(const Forward& forward) const {
   const at::Tensor global = abnormal_probability(forward.image_logits);
   const double weight = switches_.max_weight;
@@ -142,10 +146,9 @@ at::Tensor FaPrompt::score_of(const Forward& forward) const {
   const auto largest = [](const at::Tensor& map) {
     return std::get<0>(map.max(/*dim=*/1)).to(at::kDouble);
   };
-  const at::Tensor base = largest(forward.base_map);
-  const at::Tensor refined = switches_.dap ? largest(forward.refined_map) : base;
-  return (1 - weight) * global +
-         weight * (switches_.base_max * base + switches_.refined_max * refined);
+  at::Tensor maxima = switches_.base_max * largest(forward.base_map);
+  if (switches_.dap) maxima = maxima + switches_.refined_max * largest(forward.refined_map);
+  return (1 - weight) * global + weight * maxima;
 }
 
 FaPrompt::Forward FaPrompt::forward(std::span<const at::Tensor> shared, const Batch& batch) const {

@@ -1,6 +1,8 @@
 #include "core/error.h"
 #include "registry/catalogue_entry.h"
 
+#include <algorithm>
+
 namespace assay {
 namespace {
 
@@ -18,8 +20,17 @@ bool learns_something(const Json& switches) {
          (dap && is_on(switches.at("loss.prior_weight")));
 }
 
+// Learned rows of an abnormality prompt.
+std::int64_t abnormal_tokens(const Json& switches) {
+  const auto own = switches.at("cap.Ep").get<std::int64_t>();
+  const bool shared = switches.at("cap.compound") == "shared";
+  return own + (shared ? switches.at("cap.E").get<std::int64_t>() : 0);
+}
+
 void check(const Json& switches, const BackboneDescription& backbone, std::int64_t image_size) {
-  check_deep_prompts("faprompt", switches, backbone);
+  const auto normal = switches.at("cap.E").get<std::int64_t>();
+  check_learned_text("faprompt", switches, backbone, std::max(normal, abnormal_tokens(switches)),
+                     "'cap.E', 'cap.Ep'");
   const std::int64_t grid = image_size / backbone.patch;
   if (switches.at("dap.enabled") == true && switches.at("dap.M") > grid * grid) {
     throw ConfigError("faprompt: 'dap.M' is {}, expected at most {}, the patches of {} at {} px",
@@ -38,7 +49,9 @@ Json effective(Json switches) {
   if (switches.at("dap.enabled") == false) {
     erase(switches,
           {"dap.M", "dap.select", "dap.unit_tokens", "loss.prior_weight", "loss.prior_reduce"});
-    switches["loss.local_weights"][1] = 0.0;  // There is no refined map.
+    switches["loss.local_weights"][1] = 0.0;  // There is no refined map: its maximum is m1.
+    Json& mix = switches["score.max_mix"];
+    mix = {mix[0].get<double>() + mix[1].get<double>(), 0.0};
   } else if (!is_on(switches.at("loss.prior_weight"))) {
     erase(switches, {"loss.prior_reduce"});
   }
@@ -73,6 +86,76 @@ FeatureSpec features(const Json& switches,
           .cls_ln_post = switches.at("vis.cls_ln_post"),
           .activation = switches.at("vis.activation"),
           .pos_resize = switches.at("vis.pos_resize")};
+}
+
+// spec/methods-seeds.md 3.2.
+ParameterCounts parameters(const Json& switches, const BackboneDescription& backbone) {
+  const auto value = [&](const char* name) { return switches.at(name).get<std::int64_t>(); };
+  ParameterCounts counts = learned_text_parameters(
+      switches, backbone, value("cap.E") + value("cap.K") * value("cap.Ep"));
+  if (switches.at("dap.enabled") == true) {
+    const std::int64_t in = backbone.joint * value("dap.M"), hidden = in / 16;
+    const std::int64_t psi = (in + 1) * hidden + (hidden + 1) * backbone.text_width;
+    counts.trained += psi;
+    counts.registered += psi;
+  }
+  if (switches.at("count.dead_params") == false) counts.registered = counts.trained;
+  return counts;
+}
+
+std::vector<std::string> notes(const Json& switches) {
+  return overwritten_words(switches, switches.at("cap.E"), abnormal_tokens(switches));
+}
+
+using Switches = std::map<std::string, Json>;
+
+Switches with(Switches switches, const Switches& more) {
+  for (const auto& [name, value] : more) switches[name] = value;
+  return switches;
+}
+
+// spec/ablations.md 2.1. Cells with two values are those of the preset, `paper` or `released`; a
+// module's row is the full model less the other module, or (`_on_base`) Base and the module.
+std::vector<AblationRow> rows() {
+  const Switches without_dap = {{"dap.enabled", false},
+                                {"loss.prior_weight", 0.0},
+                                {"loss.local_weights", {1.0, 0.0}},
+                                {"score.max_mix", {1.0, 0.0}}};
+  const Switches without_cap = {{"cap.K", 1},
+                                {"cap.E", 12},
+                                {"cap.Ep", 12},
+                                {"cap.compound", "separate"},
+                                {"cap.suffix_word", "damaged"},
+                                {"loss.oc_weight", 0.0}};
+  const Switches as_anomalyclip = {{"loss.ce_weight", 1.0},
+                                   {"loss.focal_weight", 0.0},
+                                   {"score.max_weight", 0.0},
+                                   {"score.max_mix", {1.0, 0.0}},
+                                   {"text.deep_fp16", "fwd_bwd"}};
+  const Switches its_training = {
+      {"train.split", "test"}, {"train.epochs", 15}, {"infer.sigma", 4.0}};
+  const Switches cap_on_base = with(with(without_dap, as_anomalyclip),
+                                    with(its_training, {{"loss.local_weights", {4.0, 0.0}}}));
+  const Switches base_matched = with(with(without_cap, without_dap),
+                                     with(as_anomalyclip, {{"loss.local_weights", {4.0, 0.0}}}));
+  const Switches dap_on_base = with(with(without_cap, as_anomalyclip),
+                                    with(its_training, {{"loss.local_weights", {4.0, 4.0}}}));
+  const Switches no_oc = {{"loss.oc_weight", 0.0}}, no_prior = {{"loss.prior_weight", 0.0}};
+  const char* const tables = "T4, T17, T18";
+  return {
+      {.name = "base", .printed = "T3, T4, T17, T18", .switches = with(base_matched, its_training)},
+      {.name = "base_matched", .printed = "ours", .switches = base_matched},
+      {.name = "cap", .printed = tables, .switches = without_dap},
+      {.name = "cap_wo_loc", .printed = tables, .switches = with(without_dap, no_oc)},
+      {.name = "dap", .printed = tables, .switches = without_cap},
+      {.name = "dap_wo_lprior", .printed = tables, .switches = with(without_cap, no_prior)},
+      {.name = "faprompt", .printed = "T3, T4, T17, T18"},
+      {.name = "cap_on_base", .printed = "ours", .switches = cap_on_base},
+      {.name = "cap_wo_loc_on_base", .printed = "ours", .switches = with(cap_on_base, no_oc)},
+      {.name = "dap_on_base", .printed = "ours", .switches = dap_on_base},
+      {.name = "dap_wo_lprior_on_base",
+       .printed = "ours",
+       .switches = with(dap_on_base, no_prior)}};
 }
 
 std::vector<SwitchDescription> own_switches() {
@@ -157,7 +240,8 @@ CatalogueEntry faprompt_entry() {
       .switches = own_switches(),
       .presets = {},
       .default_preset = "paper",
-      .short_names = {{"K", "cap.K"}, {"M", "dap.M"}, {"E", "cap.E"}, {"E2", "cap.Ep"}}};
+      .short_names = {{"K", "cap.K"}, {"M", "dap.M"}, {"E", "cap.E"}, {"E2", "cap.Ep"}},
+      .rows = rows()};
   for (const auto& more : {learned_text_switches(), training_switches(), common_switches()}) {
     method.switches.insert(method.switches.end(), more.begin(), more.end());
   }
@@ -211,7 +295,7 @@ CatalogueEntry faprompt_entry() {
                     {"paper_fixed", std::move(paper_fixed)},
                     {"released", std::move(released)},
                     {"released_v0", std::move(released_v0)}};
-  return {std::move(method), check, effective, training, features};
+  return {std::move(method), check, effective, training, features, parameters, notes};
 }
 
 }  // namespace assay

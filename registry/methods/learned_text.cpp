@@ -26,10 +26,8 @@ LearnedText::LearnedText(const MethodContext& context, std::uint64_t seed)
   if (!deep_prompts_on(switches)) return;
   deep_.concat = switches.at("text.deep_mode") == "concat";
   deep_.fp16 = switches.at("text.deep_fp16") == "fwd_bwd";
-  const auto depth = switches.at("text.deep_depth").get<std::int64_t>();
   const auto length = switches.at("text.deep_len").get<std::int64_t>();
-  // `overwrite` begins at block 2, `concat` at block 1.
-  for (std::int64_t i = 0; i < (deep_.concat ? depth : depth - 1); ++i) {
+  for (std::int64_t i = 0; i < num_deep_prompts(switches); ++i) {
     const std::string name = fmt::format("compound_prompts_text.{}", i);
     deep_.rows.push_back(normal_parameter(seed, name, {length, clip_.sizes().text_width}));
     parameters_.emplace_back(name, deep_.rows.back());

@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 
 #include <map>
-#include <set>
 
 namespace assay {
 namespace {
@@ -78,6 +77,8 @@ TEST(MethodCatalogue, MakesOneJobOfTwoSpellings) {
   EXPECT_TRUE(one({{"oc_weight", 0}, {"oc_pairs", "ordered"}},
                   {{"oc_weight", 0}, {"oc_pairs", "unordered"}}));
   EXPECT_TRUE(one({{"deep_depth", 1}}, {{"deep_depth", 0}, {"deep_mode", "concat"}}));
+  // Without pass 2 its maximum is that of pass 1.
+  EXPECT_TRUE(one({{"dap.enabled", false}}, {{"dap.enabled", false}, {"max_mix", {1, 0}}}));
   EXPECT_TRUE(one({{"count.dead_params", false}}, {}));
   EXPECT_FALSE(one({{"K", 5}}, {}));
   EXPECT_EQ(resolve("anomalyclip", {{"vis.attention", "qk"}}).effective,
@@ -136,6 +137,17 @@ TEST(MethodCatalogue, FitsPresetsToTheBackbone) {
                ConfigError);
 }
 
+TEST(MethodCatalogue, ForgetsTheResizeOfPositionsWhereNothingIsResized) {
+  const auto resolve_at = [](std::int64_t size, const char* resize) {
+    return resolve_method("faprompt", {{"pos_resize", resize}}, find_backbone("clip-vit-l-14-336"),
+                          size);
+  };
+  EXPECT_EQ(resolve_at(336, "bicubic").effective, resolve_at(336, "bilinear").effective);
+  EXPECT_EQ(resolve_at(336, "bicubic").features, resolve_at(336, "bilinear").features);
+  EXPECT_NE(resolve_at(518, "bicubic").effective, resolve_at(518, "bilinear").effective);
+  EXPECT_NE(resolve_at(518, "bicubic").features, resolve_at(518, "bilinear").features);
+}
+
 TEST(MethodCatalogue, NamesWhatIsWrong) {
   EXPECT_THAT(error_of("faprmopt"),
               AllOf(HasSubstr("'faprmopt' is not a method; did you mean 'faprompt'?"),
@@ -173,101 +185,21 @@ TEST(MethodCatalogue, NamesWhatIsWrong) {
               HasSubstr("are all off, expected one of them on, or 'train.epochs = 0'"));
   EXPECT_EQ(error_of("anomalyclip", {{"global", false}, {"lambda", 0}, {"epochs", 0}}), "");
   EXPECT_THAT(error_of("faprompt", {{"M", 1370}}), HasSubstr("expected at most 1369, the patches"));
+  EXPECT_EQ(error_of("anomalyclip", {{"first_block", 25}}),
+            "anomalyclip: 'vis.first_block' is 25, expected at most 24, the blocks of "
+            "clip-vit-l-14-336");
+  EXPECT_EQ(error_of("anomalyclip", {{"deep_depth", 0}}),
+            "anomalyclip: 'text.deep_depth' is 0, expected at least 1, which is off where "
+            "'text.deep_mode' is 'overwrite'");
+  EXPECT_EQ(error_of("faprompt", {{"deep_len", 77}}),
+            "faprompt: 'text.deep_len' is 77, expected at most 76, the rows it may overwrite");
+  EXPECT_EQ(error_of("faprompt", {{"E", 50}, {"E2", 24}}),
+            "faprompt: 74 learned tokens ('cap.E', 'cap.Ep') in a prompt, expected at most 73: the "
+            "text tower has 77 rows and the fixed words need the rest");
+  EXPECT_EQ(error_of("faprompt", {{"E", 50}, {"E2", 24}, {"compound", "separate"}}), "");
   EXPECT_THROW(
       static_cast<void>(resolve_method("clip", {}, find_backbone("clip-vit-l-14-336"), 500)),
       ConfigError);
-}
-
-// spec/ablations.md 2.1, cells with two values: paper / released family.
-std::map<std::string, Overrides> faprompt_rows(bool released) {
-  const char* word = released ? "damaged" : "";
-  const Overrides family = {{"cap.suffix_word", word}};
-  const Overrides cap_off = {{"K", 1},
-                             {"E", 12},
-                             {"E2", 12},
-                             {"cap.compound", "separate"},
-                             {"cap.suffix_word", "damaged"},
-                             {"loss.oc_weight", 0}};
-  const Overrides dap_off = {{"dap.enabled", false},
-                             {"loss.prior_weight", 0},
-                             {"loss.local_weights", {1, 0}},
-                             {"score.max_mix", {1, 0}}};
-  const auto with = [](Overrides a, const Overrides& b) {
-    for (const auto& [name, value] : b) a[name] = value;
-    return a;
-  };
-  const Overrides base = with(with(cap_off, dap_off), {{"loss.local_weights", {4, 0}},
-                                                       {"loss.ce_weight", 1},
-                                                       {"loss.focal_weight", 0},
-                                                       {"score.max_weight", 0},
-                                                       {"text.deep_fp16", "fwd_bwd"},
-                                                       {"train.split", "test"},
-                                                       {"train.epochs", 15},
-                                                       {"infer.sigma", 4}});
-  return {{"base", base},
-          {"cap", with(family, dap_off)},
-          {"cap_wo_loc", with(with(family, dap_off), {{"loss.oc_weight", 0}})},
-          {"dap", cap_off},
-          {"dap_wo_lprior", with(cap_off, {{"loss.prior_weight", 0}})},
-          {"faprompt", family}};
-}
-
-TEST(MethodCatalogue, GivesEveryRowOfFaPromptsAblationItsOwnIdentity) {
-  std::map<std::string, std::string> row_of;
-  for (const bool released : {false, true}) {
-    for (const auto& [row, overrides] : faprompt_rows(released)) {
-      const std::string name = (released ? "released " : "paper ") + row;
-      const auto [found, is_new] = row_of.emplace(
-          resolve(released ? "faprompt:released" : "faprompt", overrides).effective.dump(), name);
-      // `base` is AnomalyCLIP in both families.
-      EXPECT_TRUE(is_new || (row == "base" && found->second == "paper base"))
-          << name << " is " << found->second;
-    }
-  }
-  EXPECT_EQ(row_of.size(), 11);
-  EXPECT_TRUE(row_of.contains(resolve("faprompt:released").effective.dump()));
-}
-
-TEST(MethodCatalogue, GivesEveryRowOfAnomalyClipsAblationItsOwnIdentity) {
-  // spec/ablations.md 2.2; rows that the spec calls equal stand there once.
-  const Overrides cls = {{"object_train", "cls"}, {"object_test", "cls"}};
-  std::vector<Overrides> rows = {{{"vis.attention", "qk"},
-                                  {"object_train", "cls"},
-                                  {"object_test", "cls"},
-                                  {"deep_depth", 1},
-                                  {"vis.layers", "last"},
-                                  {"focal", false},
-                                  {"dice", false}},
-                                 {{"object_train", "cls"},
-                                  {"object_test", "cls"},
-                                  {"deep_depth", 1},
-                                  {"vis.layers", "last"},
-                                  {"focal", false},
-                                  {"dice", false}},
-                                 {{"deep_depth", 1}, {"vis.layers", "last"}},
-                                 {{"vis.layers", "last"}},
-                                 {},
-                                 {{"epochs", 0}},
-                                 {{"focal", false}, {"dice", false}},
-                                 {{"global", false}},
-                                 {{"vis.attention", "qk"}},
-                                 cls,
-                                 {{"deep_depth", 1}},
-                                 {{"shared", true}},
-                                 {{"vis.attention", {"qq", "kk", "vv"}}},
-                                 {{"vis.attention", {"qk", "qq", "kk", "vv"}}},
-                                 {{"focal", false}},
-                                 {{"dice", false}},
-                                 {{"object_test", "cls"}}};
-  for (const char* word : {"anomalous", "flawed", "defective", "blemished"}) {
-    rows.push_back({{"abnormal_word", word}});
-  }
-  std::set<std::string> identities;
-  for (const Overrides& row : rows) identities.insert(resolve("anomalyclip", row).effective.dump());
-  EXPECT_EQ(identities.size(), rows.size());
-  // Under `released` the rows about layers are the full model.
-  EXPECT_EQ(resolve("anomalyclip:released", {{"vis.layers", {24}}}).effective,
-            resolve("anomalyclip:released").effective);
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
 #include "core/error.h"
+#include "evaluator/anomaly_map.h"
 #include "registry/method_registry.h"
 #include "registry/methods/anomalyclip.h"
 #include "registry/methods/faprompt.h"
 #include "tests/support/method_step.h"
+#include "tests/support/thread_communicator.h"
 #include "tests/support/tiny_method.h"
+#include "trainer/train.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -30,47 +33,68 @@ at::Tensor parameter(const Method& method, const std::string& name) {
   return found == method.parameters().end() ? at::Tensor() : found->second;
 }
 
-// spec/ablations.md 2.1, row `base`.
-std::unique_ptr<Method> faprompt_base() {
-  return tiny_method("faprompt", {{"cap.K", 1},
-                                  {"cap.E", 12},
-                                  {"cap.Ep", 12},
-                                  {"cap.compound", "separate"},
-                                  {"cap.suffix_word", "damaged"},
-                                  {"dap.enabled", false},
-                                  {"loss.oc_weight", 0},
-                                  {"loss.prior_weight", 0},
-                                  {"loss.local_weights", {4, 0}},
-                                  {"loss.ce_weight", 1},
-                                  {"loss.focal_weight", 0},
-                                  {"score.max_weight", 0},
-                                  {"text.deep_fp16", "fwd_bwd"},
-                                  {"train.split", "test"},
-                                  {"train.epochs", 15}});
-}
+// The images of a batch, for the trainer.
+class StoredImages final : public BatchSource {
+ public:
+  explicit StoredImages(Batch images) : images_(std::move(images)) {}
+  [[nodiscard]] std::int64_t size() const override { return images_.global.size(0); }
+  [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override {
+    const at::Tensor chosen =
+        at::tensor(at::IntArrayRef(indices.data(), indices.size()), at::kLong);
+    Batch batch;
+    batch.patch_features = images_.patch_features.index_select(0, chosen);
+    batch.patch_norms = images_.patch_norms.index_select(0, chosen);
+    batch.global = images_.global.index_select(0, chosen);
+    batch.labels = images_.labels.index_select(0, chosen);
+    batch.masks = images_.masks.index_select(0, chosen);
+    batch.has_pixel_term = images_.has_pixel_term.index_select(0, chosen);
+    return batch;
+  }
 
+ private:
+  Batch images_;
+};
+
+// spec/ablations.md 2.1: checkpoint, scores, maps.
 TEST_F(Methods, FaPromptsBaseIsAnomalyClipBitForBit) {
-  const auto base = faprompt_base();
-  const auto anomalyclip = tiny_method("anomalyclip:released");
-  MethodAdam base_adam(*base), anomalyclip_adam(*anomalyclip);
-  for (int step = 0; step < 5; ++step) {
-    const std::vector<Batch> shards = split(random_batch(5), 2);
-    const MethodStep of_base = method_step(*base, shards);
-    const MethodStep of_anomalyclip = method_step(*anomalyclip, shards);
-    EXPECT_EQ(of_base.loss, of_anomalyclip.loss) << "step " << step;
-    base_adam.step(of_base.gradients);
-    anomalyclip_adam.step(of_anomalyclip.gradients);
+  const StoredImages auxiliary(random_batch(13));
+  const Batch target = random_batch(3);
+  std::vector<std::unique_ptr<Method>> methods;
+  methods.push_back(tiny_method("anomalyclip:released"));
+  methods.push_back(tiny_method("faprompt:paper", {{"row", "base"}}));
+  methods.push_back(tiny_method("faprompt:released", {{"row", "base"}}));
+  TrainOptions options;
+  options.epochs = 5;
+  options.seed = 4;
+  std::vector<TrainResult> trained;
+  std::vector<Prediction> predictions;
+  for (const auto& method : methods) {
+    run_on_threads(/*world_size=*/1, [&](Communicator& comm) {
+      trained.push_back(train(*method, auxiliary, options, comm));
+    });
+    method->prepare_inference();
+    predictions.push_back(method->predict(target));
   }
-  ASSERT_EQ(base->parameters().size(), anomalyclip->parameters().size());
-  for (const auto& [name, value] : base->parameters()) {
-    EXPECT_TRUE(at::equal(value, parameter(*anomalyclip, name))) << name;
+
+  const auto sigma = [](const char* name, const std::map<std::string, Json>& overrides) {
+    return resolve_method(name, overrides, find_backbone("assay-tiny"), 128)
+        .switches.at("infer.sigma")
+        .get<double>();
+  };
+  const AnomalyMapOperator maps(16, 128, sigma("anomalyclip:released", {}), 128);
+  const AnomalyMapOperator maps_of_base(16, 128, sigma("faprompt", {{"row", "base"}}), 128);
+  for (const std::size_t base : {1, 2}) {
+    EXPECT_EQ(trained[base].epoch_losses, trained[0].epoch_losses);
+    ASSERT_EQ(methods[base]->parameters().size(), methods[0]->parameters().size());
+    for (std::size_t i = 0; i < methods[0]->parameters().size(); ++i) {
+      const auto& [name, value] = methods[0]->parameters()[i];
+      EXPECT_EQ(methods[base]->parameters()[i].first, name);
+      EXPECT_TRUE(at::equal(methods[base]->parameters()[i].second, value)) << name;
+    }
+    EXPECT_TRUE(at::equal(predictions[base].image_score, predictions[0].image_score));
+    EXPECT_TRUE(at::equal(maps_of_base(predictions[base].map_grid), maps(predictions[0].map_grid)));
   }
-  base->prepare_inference();
-  anomalyclip->prepare_inference();
-  const Batch batch = random_batch(3);
-  const Prediction by_base = base->predict(batch), by_anomalyclip = anomalyclip->predict(batch);
-  EXPECT_TRUE(at::equal(by_base.image_score, by_anomalyclip.image_score));
-  EXPECT_TRUE(at::equal(by_base.map_grid, by_anomalyclip.map_grid));
+  EXPECT_NE(trained[0].epoch_losses.front(), trained[0].epoch_losses.back());
 }
 
 struct Variant {
@@ -209,6 +233,20 @@ TEST_F(Methods, HaveTheParametersOfTheirSwitches) {
   EXPECT_TRUE(names(*tiny_method("clip")).empty());
 }
 
+TEST_F(Methods, LearnAsManyNumbersAsTheCatalogueCounts) {
+  for (const char* name : {"faprompt:paper", "faprompt:released_v0", "anomalyclip:released"}) {
+    for (const AblationRow& row :
+         find_method(std::string(name).substr(0, std::string(name).find(':'))).rows) {
+      const ResolvedMethod resolved =
+          resolve_method(name, {{"row", row.name}}, find_backbone("assay-tiny"), 128);
+      const auto method = make_method({tiny_clip(), clip_tokenizer(), resolved}, /*seed=*/0);
+      std::int64_t numbers = 0;
+      for (const auto& [parameter_name, value] : method->parameters()) numbers += value.numel();
+      EXPECT_EQ(resolved.parameters.trained, numbers) << name << " " << row.name;
+    }
+  }
+}
+
 TEST_F(Methods, ChooseEquallyAbnormalPatchesInRasterOrder) {
   const auto method = tiny_method("faprompt", {{"M", 4}});
   Batch batch = random_batch(1);
@@ -281,7 +319,8 @@ TEST_F(Methods, AreNamedInTheErrorOfAnUnknownOne) {
 
 TEST_F(Methods, RefusePromptsThatAreTooLong) {
   try {
-    static_cast<void>(tiny_method("faprompt", {{"E", 80}})->shared_terms());
+    static_cast<void>(
+        tiny_method("faprompt", {{"E", 71}, {"suffix_word", "damaged"}})->shared_terms());
     FAIL();
   } catch (const ConfigError& error) {
     EXPECT_THAT(error.what(), HasSubstr("expected at most 77, the context of the text tower"));

@@ -84,6 +84,9 @@ class TableBuilder {
       if (row_index_.emplace(row_key(cell), table_.rows.size()).second) {
         table_.rows.push_back(
             {.method = cell.method, .preset = cell.preset, .params = cell.params});
+        for (const nlohmann::json& note : cell.protocol.value("notes", nlohmann::json::array())) {
+          table_.notes.push_back(table_.rows.back().label() + ": " + note.get<std::string>());
+        }
       }
     }
     std::ranges::sort(eval_sizes_);

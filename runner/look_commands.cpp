@@ -150,6 +150,18 @@ int log_command(const LogArguments& arguments) {
   return 0;
 }
 
+/// Of each preset on the papers' backbone.
+std::map<std::string, ParameterCounts> published_counts(const MethodDescription& method) {
+  const BackboneDescription& backbone = find_backbone("clip-vit-l-14-336");
+  std::map<std::string, ParameterCounts> counts;
+  for (const auto& [preset, values] : method.presets) {
+    counts[preset] =
+        resolve_method(method.name + ":" + preset, {}, backbone, backbone.default_image_size)
+            .parameters;
+  }
+  return counts;
+}
+
 json describe(const MethodDescription& method) {
   json switches = json::object();
   for (const SwitchDescription& each : method.switches) {
@@ -161,12 +173,35 @@ json describe(const MethodDescription& method) {
       if (value != values.end()) entry["presets"][preset] = value->second;
     }
   }
+  json rows = json::array();
+  for (const AblationRow& row : method.rows) {
+    rows.push_back({{"name", row.name},
+                    {"printed", row.printed},
+                    {"switches", row.switches},
+                    {"note", row.note}});
+  }
+  json counts = json::object();
+  for (const auto& [preset, parameters] : published_counts(method)) {
+    counts[preset] = {{"registered", parameters.registered}, {"trained", parameters.trained}};
+  }
   return {{"name", method.name},
+          {"rows", rows},
+          {"parameters", counts},
           {"paper", method.paper},
           {"trained", method.trained},
           {"default_preset", method.default_preset},
           {"short_names", method.short_names},
           {"switches", switches}};
+}
+
+void print_row(const AblationRow& row) {
+  std::string changes;
+  for (const auto& [name, value] : row.switches) {
+    changes += fmt::format("{}{} {}", changes.empty() ? "" : ", ", name, value.dump());
+  }
+  fmt::print("  {} ({})\n      {}\n", row.name, row.printed,
+             changes.empty() ? "nothing: the preset itself" : changes);
+  if (!row.note.empty()) fmt::print("      {}\n", row.note);
 }
 
 void print_method(const MethodDescription& method) {
@@ -181,6 +216,14 @@ void print_method(const MethodDescription& method) {
     fmt::print("  {:<22} {}\n  {:<22}   {}\n", each.name, each.meaning, "", values);
   }
   for (const auto& [alias, name] : method.short_names) fmt::print("  {} = {}\n", alias, name);
+  for (const auto& [preset, counts] : published_counts(method)) {
+    if (counts.trained == 0) continue;
+    fmt::print("parameters of {} on clip-vit-l-14-336: {} trained, {} as the papers count\n",
+               preset, counts.trained, counts.registered);
+  }
+  if (method.rows.empty()) return;
+  fmt::print("rows of its ablations, for grid = {{ row = [...] }}, with what they change:\n");
+  for (const AblationRow& row : method.rows) print_row(row);
 }
 
 int methods_command(const std::string& name, bool as_json) {

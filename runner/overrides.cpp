@@ -107,6 +107,7 @@ void vary(Study& study, const std::vector<Axis>& axes) {
       for (const auto& [short_name, full] : find_method(method).short_names) {
         known.push_back(short_name);
       }
+      if (!find_method(method).rows.empty()) known.emplace_back("row");
       for (const SwitchDescription& candidate : find_method(method).switches) {
         known.push_back(candidate.name);
       }

@@ -1,6 +1,7 @@
 #include "runner/plan.h"
 
 #include "core/error.h"
+#include "results/table.h"
 #include "runner/training_set.h"
 #include "runner/variant.h"
 
@@ -43,6 +44,7 @@ class Planner {
  private:
   void add_variant(const Sweep& sweep, const Setting& setting) {
     const Variant variant = resolve_variant(study_, sweep, setting);
+    for (const std::string& text : variant.resolved.notes) note(label(variant) + ": " + text);
     const EncoderSpec encoder{.weights_sha256 = inputs_.weights_sha256(*variant.backbone),
                               .features = variant.resolved.features};
     std::vector<std::optional<std::int64_t>> seeds = {std::nullopt};
@@ -78,6 +80,7 @@ class Planner {
                      {"image_size", variant.image_size},
                      {"eval_size", variant.eval_size},
                      {"data_profile", counts_text(test)}};
+    if (!variant.resolved.notes.empty()) cell.protocol["notes"] = variant.resolved.notes;
     const json& switches = variant.resolved.switches;
     if (switches.contains("infer.sigma")) cell.protocol["sigma"] = switches["infer.sigma"];
     cell.protocol["train_sets"] = "none";
@@ -168,15 +171,25 @@ class Planner {
   }
 
   void note_overlap(const StudyCell& cell, const TrainingSet& training, const Manifest& test) {
-    const std::string note = fmt::format(
+    note(fmt::format(
         "{} of the {} images of target {} are also in its "
         "training set {}: its cells are marked",
-        cell.overlap, test.samples.size(), test.dataset, fmt::join(training.sets, "+"));
-    if (std::ranges::find(plan_.notes, note) == plan_.notes.end()) plan_.notes.push_back(note);
+        cell.overlap, test.samples.size(), test.dataset, fmt::join(training.sets, "+")));
+  }
+
+  void note(const std::string& text) {
+    if (std::ranges::find(plan_.notes, text) == plan_.notes.end()) plan_.notes.push_back(text);
   }
 
   static json hints(const Variant& variant) {
     return {{"preset", variant.resolved.preset}, {"switches", variant.resolved.switches}};
+  }
+
+  static std::string label(const Variant& variant) {
+    return TableRow{.method = variant.resolved.method,
+                    .preset = variant.resolved.preset,
+                    .params = variant.params}
+        .label();
   }
 
   static std::string where(const Variant& variant) {

@@ -31,8 +31,8 @@ struct ByName {
   [[nodiscard]] bool has_entry(const std::string& name) const { return by_name.contains(name); }
 };
 
-/// A key of `grid` or `zip` with the values it takes: a switch of the method, or `backbone`,
-/// `image_size`, `eval_size`.
+/// A key of `grid` or `zip` with the values it takes: a switch of the method, `row` (of its printed
+/// ablations), or `backbone`, `image_size`, `eval_size`.
 struct Axis {
   std::string key = {};
   std::vector<nlohmann::json> values = {};

@@ -58,6 +58,7 @@ std::string method_name(const std::string& method) { return method.substr(0, met
 
 std::optional<std::string> switch_name(const std::string& method, const std::string& key) {
   const MethodDescription& description = find_method(method);
+  if (key == "row" && !description.rows.empty()) return key;
   const auto spelled_short = description.short_names.find(key);
   if (spelled_short != description.short_names.end()) return spelled_short->second;
   std::vector<std::string> by_last_component;

@@ -27,7 +27,7 @@ struct Variant {
 /// `faprompt` of `faprompt:paper`.
 [[nodiscard]] std::string method_name(const std::string& method);
 
-/// Full name of a switch from any of its spellings, or nothing where the method has no such
+/// Full name of a switch from any of its spellings, or `row`; nothing where the method has no such
 /// switch.
 [[nodiscard]] std::optional<std::string> switch_name(const std::string& method,
                                                      const std::string& key);

@@ -127,6 +127,24 @@ TEST_F(PlanTest, EqualJobsOfSeveralSweepsAreOneButKeepTheirNames) {
   EXPECT_EQ(p.cells[1].params, (json{{"cap.E", 5}, {"cap.Ep", 2}}));
 }
 
+TEST_F(PlanTest, NamesRowsOfAnAblationAndSharesTheJobsOfEqualOnes) {
+  const Plan p = plan(
+      "[[sweep]]\nmethod = 'anomalyclip'\n"
+      "grid = { row = ['base', 'full', 'vv', 'without_dpam'] }\n",
+      "targets = ['synth-b']\n");
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(3));
+  ASSERT_THAT(p.cells, SizeIs(4));
+  EXPECT_EQ(p.cells[1].params, (json{{"row", "full"}}));
+  EXPECT_EQ(p.cells[1].job, p.cells[2].job);
+  EXPECT_THAT(p.notes, ElementsAre(HasSubstr("anomalyclip:paper row=base: row 'base' is a guess")));
+}
+
+TEST_F(PlanTest, NotesFixedWordsThatDeepPromptsOverwrite) {
+  const Plan p = plan(faprompt_ + "zip = { E = [2, 5], E2 = [1, 2] }\n", targets_);
+  EXPECT_THAT(p.notes, ElementsAre(AllOf(HasSubstr("faprompt:released cap.E=2 cap.Ep=1: "),
+                                         HasSubstr("overwrite rows 1 to 4"))));
+}
+
 TEST_F(PlanTest, ASweepOverAnInferenceSwitchSharesItsTraining) {
   const Plan p = plan(faprompt_ + "grid = { sigma = [0, 2, 4] }\n", "targets = ['synth-b']");
   EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(1));

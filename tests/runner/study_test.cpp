@@ -260,6 +260,13 @@ TEST(Overrides, ReplaceStudyKeysAndVarySwitches) {
   EXPECT_THAT(study.text, HasSubstr("\n# override: K=4,8"));
 }
 
+TEST(Overrides, NameRowsOfAnAblation) {
+  const Study study = parse(study_text(), {"row=base,cap"});
+  const auto& axes = study.sweeps.front().grid;
+  EXPECT_EQ(axes.back().key, "row");
+  EXPECT_EQ(axes.back().values, (std::vector<nlohmann::json>{"base", "cap"}));
+}
+
 TEST(Overrides, SayWhatIsWrongWithThem) {
   expect_error(study_text(), "'K' is not an override; expected KEY=VALUE", {"K"});
   expect_error(study_text(), "'K=' is not an override; expected KEY=VALUE", {"K="});

@@ -25,6 +25,9 @@ struct CatalogueEntry {
   ParameterCounts (*parameters)(const nlohmann::json& switches,
                                 const BackboneDescription& backbone) = nullptr;  ///< None: 0.
   std::vector<std::string> (*notes)(const nlohmann::json& switches) = nullptr;
+  FeatureSpec (*training_features)(const nlohmann::json& switches,
+                                   const BackboneDescription& backbone,
+                                   std::int64_t image_size) = nullptr;  ///< None: `features`.
 };
 
 [[nodiscard]] CatalogueEntry anomalyclip_entry();

@@ -104,6 +104,7 @@ std::string expected_value(const SwitchDescription& description) {
   if (!description.keywords.empty()) {
     words += fmt::format(", or {}", Json(description.keywords).dump());
   }
+  if (description.may_be_table) words += ", or a file";
   return words;
 }
 
@@ -127,6 +128,10 @@ std::optional<Json> normal_entry(const SwitchDescription& description,
 std::optional<Json> normal_value(const SwitchDescription& description, const Json& value) {
   if (value.is_string() &&
       std::ranges::count(description.keywords, value.get<std::string>()) == 1) {
+    return value;
+  }
+  if (description.may_be_table && value.is_object() &&
+      std::ranges::all_of(value, [](const Json& word) { return word.is_string(); })) {
     return value;
   }
   if (!description.example.is_array()) {
@@ -260,11 +265,15 @@ ResolvedMethod resolve_method(std::string_view name_and_preset,
   resolved.effective = entry.effective(resolved.switches);
   resolved.training = entry.training(resolved.effective);
   resolved.features = entry.features(resolved.switches, backbone, image_size);
+  resolved.training_features =
+      entry.training_features == nullptr
+          ? resolved.features
+          : entry.training_features(resolved.switches, backbone, image_size);
   if (image_size == backbone.patch * backbone.native_grid) {  // Nothing is resized.
     for (Json* identity : {&resolved.effective, &resolved.training}) {
       erase(*identity, {"vis.pos_resize"});
     }
-    resolved.features.pos_resize = "bilinear";
+    resolved.features.pos_resize = resolved.training_features.pos_resize = "bilinear";
   }
   if (entry.parameters != nullptr) {
     resolved.parameters = entry.parameters(resolved.switches, backbone);

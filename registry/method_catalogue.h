@@ -25,6 +25,7 @@ struct SwitchDescription {
   bool is_set = false;                       ///< A list of any length; one entry may stand alone.
   std::vector<std::string> keywords = {};    ///< Words for a value of the backbone: `auto`, `last`,
                                              ///< `quarters`.
+  bool may_be_table = false;                 ///< An object of strings stands for a file's content.
 };
 
 /// A printed row of an ablation table: switches on top of a preset (`spec/ablations.md` 2). A study
@@ -65,7 +66,8 @@ struct ResolvedMethod {
   nlohmann::json training = {};   ///< What of `effective` reaches the checkpoint: identity of a
                                   ///< train job (`infer.sigma` does not, nor `prompt.object_test`).
   nlohmann::json params = {};     ///< Only what the study changed, by full name, and `row`.
-  FeatureSpec features = {};      ///< What it reads of the backbone.
+  FeatureSpec features = {};      ///< What it reads of the backbone at test.
+  FeatureSpec training_features = {};  ///< And in training, where losses may need less.
   bool trained = true;
   ParameterCounts parameters = {};
   std::vector<std::string> notes = {};  ///< What is legal and may surprise, for `assay plan`.

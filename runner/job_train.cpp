@@ -67,7 +67,6 @@ std::function<void(const StepReport&)> reporter(const JobContext& context) {
 nlohmann::json run_train(const TrainSpec& spec, const JobContext& context) {
   Communicator& comm = context.comm();
   const auto clip = load_clip(spec.encoder, context);
-  const FeatureBatches batches = training_batches(spec, context);
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Method> method;
   const ResolvedMethod resolved = resolved_method(spec.method, spec.encoder, context.run.hints);
@@ -87,8 +86,12 @@ nlohmann::json run_train(const TrainSpec& spec, const JobContext& context) {
                              .state_path = state,
                              .steps_per_checkpoint = kStepsPerCheckpoint,
                              .identity = context.run.id};
-  const TrainResult trained =
-      train(*method, batches, options, comm, reporter(context), context.control.should_stop);
+  TrainResult trained;
+  if (spec.epochs > 0) {  // Else the initial parameters are the checkpoint.
+    const FeatureBatches batches = training_batches(spec, context);
+    trained =
+        train(*method, batches, options, comm, reporter(context), context.control.should_stop);
+  }
   if (trained.interrupted) throw JobInterrupted();
 
   const std::filesystem::path checkpoint = context.run.folder() / "checkpoint.safetensors";

@@ -45,24 +45,26 @@ class Planner {
   void add_variant(const Sweep& sweep, const Setting& setting) {
     const Variant variant = resolve_variant(study_, sweep, setting);
     for (const std::string& text : variant.resolved.notes) note(label(variant) + ": " + text);
-    const EncoderSpec encoder{.weights_sha256 = inputs_.weights_sha256(*variant.backbone),
-                              .features = variant.resolved.features};
     std::vector<std::optional<std::int64_t>> seeds = {std::nullopt};
     if (variant.resolved.trained) {
       const std::vector<std::int64_t>& given = sweep.seeds ? *sweep.seeds : study_.seeds;
       seeds.assign(given.begin(), given.end());
     }
     for (const std::optional<std::int64_t>& seed : seeds) {
-      for (const std::string& target : study_.targets) add_cell(variant, encoder, seed, target);
+      for (const std::string& target : study_.targets) add_cell(variant, seed, target);
     }
   }
 
+  EncoderSpec encoder(const Variant& variant, const FeatureSpec& features) {
+    return {.weights_sha256 = inputs_.weights_sha256(*variant.backbone), .features = features};
+  }
+
   void add_cell(const Variant& variant,
-                const EncoderSpec& encoder,
                 std::optional<std::int64_t> seed,
                 const std::string& target) {
     const Manifest& test = inputs_.manifest(target, "test");
     if (test.samples.empty()) throw DataError("data set '{}' has no test images", target);
+    const EncoderSpec read = encoder(variant, variant.resolved.features);
     StudyCell cell{.method = variant.resolved.method,
                    .preset = variant.resolved.preset,
                    .params = variant.params,
@@ -72,10 +74,10 @@ class Planner {
     EvaluateSpec spec{.method = variant.resolved.method,
                       // What the checkpoint stands for would only be repeated.
                       .switches = without(variant.resolved.effective, {"train.", "loss."}),
-                      .encoder = encoder,
+                      .encoder = read,
                       .part = part_of(test),
                       .eval_size = variant.eval_size};
-    std::vector<std::string> dependencies = {add_encode(variant, encoder, test)};
+    std::vector<std::string> dependencies = {add_encode(variant, read, test)};
     cell.protocol = {{"backbone", variant.backbone->name},
                      {"image_size", variant.image_size},
                      {"eval_size", variant.eval_size},
@@ -88,7 +90,7 @@ class Planner {
       const TrainingSet training = training_set(study_, variant, target, inputs_);
       check_masks(study_, variant, training);
       cell.overlap = overlap(training, test);
-      spec.checkpoint = add_train(variant, encoder, training, *seed);
+      spec.checkpoint = add_train(variant, training, *seed);
       dependencies.push_back(spec.checkpoint);
       cell.train_dataset = fmt::format("{}", fmt::join(training.sets, "+"));
       cell.protocol["train_sets"] = cell.train_dataset;
@@ -104,32 +106,31 @@ class Planner {
   }
 
   std::string add_encode(const Variant& variant,
-                         const EncoderSpec& encoder,
+                         const EncoderSpec& read,
                          const Manifest& manifest) {
-    const EncodeSpec spec{.encoder = encoder, .part = part_of(manifest)};
+    const EncodeSpec spec{.encoder = read, .part = part_of(manifest)};
     return add(JobKind::kEncode, to_json(spec), json::object(), {}, "encode/" + where(variant),
                static_cast<double>(manifest.samples.size()));
   }
 
-  std::string add_train(const Variant& variant,
-                        const EncoderSpec& encoder,
-                        const TrainingSet& training,
-                        std::int64_t seed) {
+  std::string add_train(const Variant& variant, const TrainingSet& training, std::int64_t seed) {
     const json& switches = variant.resolved.switches;
     // These have fields of their own; the split is in the parts.
     std::vector<std::string> elsewhere = {"train.split", "train.epochs", "train.batch", "train.lr"};
     for (std::string& idle : idle_switches(training)) elsewhere.push_back(std::move(idle));
     TrainSpec spec{.method = variant.resolved.method,
                    .switches = without(variant.resolved.training, elsewhere),
-                   .encoder = encoder,
+                   .encoder = encoder(variant, variant.resolved.training_features),
                    .seed = seed,
-                   .epochs = switches.at("train.epochs"),
-                   .batch = switches.at("train.batch"),
-                   .learning_rate = switches.at("train.lr")};
+                   .epochs = switches.at("train.epochs")};
     std::vector<std::string> dependencies;
-    for (const Manifest* part : training.parts) {
-      spec.parts.push_back(part_of(*part));
-      dependencies.push_back(add_encode(variant, encoder, *part));
+    if (spec.epochs > 0) {  // Else neither images nor their order nor the rate matter.
+      spec.batch = switches.at("train.batch");
+      spec.learning_rate = switches.at("train.lr");
+      for (const Manifest* part : training.parts) {
+        spec.parts.push_back(part_of(*part));
+        dependencies.push_back(add_encode(variant, spec.encoder, *part));
+      }
     }
     return add(JobKind::kTrain, to_json(spec), hints(variant), dependencies,
                fmt::format("train/{}/{}", variant.resolved.method, where(variant)),

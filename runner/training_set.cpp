@@ -36,6 +36,12 @@ std::vector<std::string> pixel_losses(const json& switches) {
   return losses;
 }
 
+/// Whether an image-level loss is on, whatever the images.
+bool has_image_losses(const json& switches) {
+  const auto on = [&](const char* name) { return switches.value(name, json(0.0)) != 0.0; };
+  return switches.value("loss.global", false) || on("loss.ce_weight") || on("loss.focal_weight");
+}
+
 bool has_both_labels(const TrainingSet& training) {
   bool seen[2] = {false, false};
   for (const Manifest* part : training.parts) {
@@ -105,7 +111,8 @@ TrainingSet training_set(const Study& study,
 }
 
 void check_masks(const Study& study, const Variant& variant, const TrainingSet& training) {
-  const json& switches = variant.resolved.switches;
+  const json& switches = variant.resolved.effective;
+  if (switches.at("train.epochs") == 0) return;
   const std::vector<std::string> without = sets_without_masks(training);
   const std::vector<std::string> losses = pixel_losses(switches);
   const std::string name = variant.resolved.method + ":" + variant.resolved.preset;
@@ -116,14 +123,15 @@ void check_masks(const Study& study, const Variant& variant, const TrainingSet& 
         "grid = {{ \"train.no_mask\" = [\"skip\"] }}",
         study.path.string(), fmt::join(without, ", "), fmt::join(losses, ", "), name);
   }
-  const bool pixel_terms =
-      without.size() < training.sets.size() || switches.value("train.no_mask", "skip") == "zero";
+  const bool pixel_terms = !losses.empty() && (without.size() < training.sets.size() ||
+                                               switches.value("train.no_mask", "skip") == "zero");
   const bool image_terms =
-      has_both_labels(training) || switches.value("train.image_terms", "auto") == "on";
+      has_image_losses(switches) &&
+      (has_both_labels(training) || switches.value("train.image_terms", "auto") == "on");
   if (!pixel_terms && !image_terms) {
     throw ConfigError(
-        "{}: nothing to learn for {} from {}: it has neither masks nor both image "
-        "labels",
+        "{}: nothing to learn for {} from {}: it has neither masks for a pixel loss nor both image "
+        "labels for an image loss",
         study.path.string(), name, fmt::join(training.sets, "+"));
   }
 }

@@ -60,6 +60,9 @@ Json effective(Json switches) {
 Json training(Json effective) {
   const bool words = effective.value("prompt.object_train", "") == "cls";
   erase(effective, {"infer.sigma", "prompt.object_test"});
+  if (!effective.contains("loss.focal")) {  // No local loss: patches are not read.
+    erase(effective, {"vis.attention", "vis.first_block", "vis.layers"});
+  }
   if (!words) erase(effective, {"prompt.words"});
   return effective;
 }
@@ -79,6 +82,19 @@ FeatureSpec features(const Json& switches,
     spec.streams = switches.at("vis.attention").get<std::vector<std::string>>();
     spec.first_block = switches.at("vis.first_block").get<std::int64_t>();
   }
+  return spec;
+}
+
+// Without a local loss only the class token counts, which all features hold: those of most
+// variants.
+FeatureSpec training_features(const Json& switches,
+                              const BackboneDescription& backbone,
+                              std::int64_t image_size) {
+  FeatureSpec spec = features(switches, backbone, image_size);
+  if (has_local_loss(switches) && switches.at("train.epochs") != 0) return spec;
+  spec.streams = {"vv"};
+  spec.first_block = backbone.first_vv_block;
+  spec.layers = {backbone.vision_layers};
   return spec;
 }
 
@@ -228,7 +244,8 @@ CatalogueEntry anomalyclip_entry() {
   released["vis.layers"] = "last";
   released["loss.lambda"] = 4.0;
   method.presets = {{"paper", std::move(paper)}, {"released", std::move(released)}};
-  return {std::move(method), check, effective, training, features, parameters, notes};
+  return {std::move(method), check,      effective, training,
+          features,          parameters, notes,     training_features};
 }
 
 }  // namespace assay

@@ -27,6 +27,13 @@ std::vector<CategoryDescription> visa_categories() {
           {"pcb4", {904, 0}, {101, 100}},      {"pipe_fryum", {450, 0}, {50, 100}}};
 }
 
+// Column readable_word, where it is not the folder's name with blanks.
+const std::map<std::string, std::string> kReadableWords = {
+    {"visa/chewinggum", "chewing gum"},     {"visa/macaroni1", "macaroni"},
+    {"visa/macaroni2", "macaroni"},         {"visa/pcb1", "printed circuit board"},
+    {"visa/pcb2", "printed circuit board"}, {"visa/pcb3", "printed circuit board"},
+    {"visa/pcb4", "printed circuit board"}, {"elpv/elpv", "solar cell"}};
+
 }  // namespace
 
 const std::vector<DatasetDescription>& catalogue() {
@@ -48,8 +55,18 @@ DatasetDescription describe_dataset(const std::string& name) {
   return {name, name, {kMetaJson, kVisa, kMvtec}, {}, false};
 }
 
-std::string class_word(const std::string& dataset, const std::string& category) {
-  if (dataset == "mvtec" || dataset == "visa" || dataset == "elpv") return category;
+std::string class_word(const std::string& dataset,
+                       const std::string& category,
+                       const ClassWords& words) {
+  const std::string key = dataset + "/" + category;
+  const auto given = words.given.find(key);
+  if (given != words.given.end()) return given->second;
+  if (words.readable) {
+    const auto readable = kReadableWords.find(key);
+    if (readable != kReadableWords.end()) return readable->second;
+  } else if (dataset == "mvtec" || dataset == "visa" || dataset == "elpv") {
+    return category;
+  }
   std::string word = category;
   std::ranges::replace(word, '_', ' ');
   return word;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -41,10 +42,18 @@ struct DatasetDescription {
 /// meta.json, or the layout of VisA or MVTec AD.
 [[nodiscard]] DatasetDescription describe_dataset(const std::string& name);
 
-/// The [cls] word of a category in prompts, by default (`spec/class_words.csv`, column
-/// default_word): the category's folder name as the released code has it; in sets of our own and
-/// the user's with blanks for underscores.
-[[nodiscard]] std::string class_word(const std::string& dataset, const std::string& category);
+/// Which [cls] words class-aware prompts name categories by (`prompt.words`).
+struct ClassWords {
+  bool readable = false;                     ///< Column readable_word, not default_word.
+  std::map<std::string, std::string> given;  ///< By `mvtec/metal_nut`; before both.
+};
+
+/// The [cls] word of a category in prompts (`spec/class_words.csv`). By default the category's
+/// folder name as the released code has it; in sets of our own and the user's with blanks for
+/// underscores.
+[[nodiscard]] std::string class_word(const std::string& dataset,
+                                     const std::string& category,
+                                     const ClassWords& words = {});
 
 /// `MVTec AD layout`, for messages.
 [[nodiscard]] std::string layout_name(Layout layout);

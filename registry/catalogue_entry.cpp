@@ -18,8 +18,11 @@ using Json = nlohmann::json;
 std::vector<SwitchDescription> common_switches() {
   return {
       {.name = "prompt.words",
-       .meaning = "[cls] strings of class-aware prompts: default, readable, or a file",
-       .example = "default"},
+       .meaning = "[cls] strings of class-aware prompts: the papers', readable ones, or a CSV file "
+                  "with the columns dataset, category, word",
+       .example = "default",
+       .choices = {"default", "readable"},
+       .may_be_table = true},
       {.name = "vis.activation",
        .meaning = "activation of the MLPs of both towers",
        .example = "quick_gelu",

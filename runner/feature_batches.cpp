@@ -1,7 +1,5 @@
 #include "runner/feature_batches.h"
 
-#include "datasets/catalogue.h"
-
 #include <ATen/ATen.h>
 
 namespace assay {
@@ -14,13 +12,15 @@ const Sample& sample_of(const FeatureSet& set, std::int64_t image) {
 /// Collects single images into one batch.
 class BatchBuilder {
  public:
+  explicit BatchBuilder(const ClassWords& words) : words_(words) {}
+
   void add(const FeatureSet& set, std::int64_t image) {
     const FeatureRecord record = set.record(image);
     patch_.push_back(record.patch);
     norms_.push_back(record.norm);
     global_.push_back(record.global);
     batch_.category_words.push_back(
-        class_word(set.manifest().dataset, sample_of(set, image).category));
+        class_word(set.manifest().dataset, sample_of(set, image).category, words_));
   }
 
   Batch build() {
@@ -31,6 +31,7 @@ class BatchBuilder {
   }
 
  private:
+  const ClassWords& words_;
   Batch batch_;
   std::vector<at::Tensor> patch_, norms_, global_;
 };
@@ -39,8 +40,12 @@ class BatchBuilder {
 
 FeatureBatches::FeatureBatches(std::vector<TrainingPart> parts,
                                std::int64_t mask_size,
-                               bool image_terms)
-    : parts_(std::move(parts)), mask_size_(mask_size), image_terms_(image_terms) {
+                               bool image_terms,
+                               ClassWords words)
+    : parts_(std::move(parts)),
+      mask_size_(mask_size),
+      image_terms_(image_terms),
+      words_(std::move(words)) {
   for (std::size_t part = 0; part < parts_.size(); ++part) {
     for (std::int64_t i = 0; i < parts_[part].features->size(); ++i) places_.push_back({part, i});
   }
@@ -49,7 +54,7 @@ FeatureBatches::FeatureBatches(std::vector<TrainingPart> parts,
 std::int64_t FeatureBatches::size() const { return static_cast<std::int64_t>(places_.size()); }
 
 Batch FeatureBatches::load(std::span<const std::int64_t> indices) const {
-  BatchBuilder builder;
+  BatchBuilder builder(words_);
   const auto count = static_cast<std::int64_t>(indices.size());
   const at::Tensor labels = at::zeros({count}, at::kLong);
   const at::Tensor has_pixel_term = at::zeros({count}, at::kBool);
@@ -80,10 +85,20 @@ std::string FeatureBatches::describe(std::int64_t index) const {
   return set.manifest().dataset + "/" + sample_of(set, place.image).path;
 }
 
-Batch inference_batch(const FeatureSet& set, std::span<const std::int64_t> images) {
-  BatchBuilder builder;
+Batch inference_batch(const FeatureSet& set,
+                      std::span<const std::int64_t> images,
+                      const ClassWords& words) {
+  BatchBuilder builder(words);
   for (const std::int64_t image : images) builder.add(set, image);
   return builder.build();
+}
+
+ClassWords class_words(const nlohmann::json& switches) {
+  ClassWords words;
+  const nlohmann::json value = switches.value("prompt.words", nlohmann::json("default"));
+  words.readable = value == "readable";
+  if (value.is_object()) value.get_to(words.given);
+  return words;
 }
 
 }  // namespace assay

@@ -1,9 +1,12 @@
 #pragma once
 
+#include "datasets/catalogue.h"
 #include "datasets/mask_runs.h"
 #include "registry/method.h"
 #include "runner/feature_set.h"
 #include "trainer/train.h"
+
+#include <nlohmann/json.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -27,7 +30,10 @@ struct TrainingPart {
 class FeatureBatches final : public BatchSource {
  public:
   /// `mask_size` is the side of the masks in pixels.
-  FeatureBatches(std::vector<TrainingPart> parts, std::int64_t mask_size, bool image_terms);
+  FeatureBatches(std::vector<TrainingPart> parts,
+                 std::int64_t mask_size,
+                 bool image_terms,
+                 ClassWords words);
 
   [[nodiscard]] std::int64_t size() const override;
   [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override;
@@ -41,10 +47,16 @@ class FeatureBatches final : public BatchSource {
   std::vector<TrainingPart> parts_;
   std::int64_t mask_size_;
   bool image_terms_;
+  ClassWords words_;
   std::vector<Place> places_;  // By index.
 };
 
 /// Features and class words of some images of a set, for inference.
-[[nodiscard]] Batch inference_batch(const FeatureSet& set, std::span<const std::int64_t> images);
+[[nodiscard]] Batch inference_batch(const FeatureSet& set,
+                                    std::span<const std::int64_t> images,
+                                    const ClassWords& words);
+
+/// The switch `prompt.words` of a job, by default where the method has none.
+[[nodiscard]] ClassWords class_words(const nlohmann::json& switches);
 
 }  // namespace assay

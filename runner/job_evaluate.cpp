@@ -38,6 +38,7 @@ std::unique_ptr<Method> trained_method(const EvaluateSpec& spec,
 /// dealt to the ranks.
 ImagePredictions predict(const Method& method,
                          const FeatureSet& set,
+                         const ClassWords& words,
                          std::int64_t grid,
                          const JobContext& context) {
   const c10::InferenceMode guard;
@@ -50,7 +51,7 @@ ImagePredictions predict(const Method& method,
       std::vector<std::int64_t> images(
           static_cast<std::size_t>(std::min(kPredictImages, set.size() - first)));
       std::iota(images.begin(), images.end(), first);
-      const Prediction prediction = method.predict(inference_batch(set, images));
+      const Prediction prediction = method.predict(inference_batch(set, images, words));
       scores.push_back(prediction.image_score);
       grids.push_back(prediction.map_grid);
       indices.insert(indices.end(), images.begin(), images.end());
@@ -107,8 +108,8 @@ nlohmann::json run_evaluate(const EvaluateSpec& spec, const JobContext& context)
     method = trained_method(spec, *clip, *tokenizer, resolved, context);
   });
   const std::int64_t image_size = spec.encoder.features.image_size;
-  const ImagePredictions predictions =
-      predict(*method, *features, image_size / clip->sizes().patch, context);
+  const ImagePredictions predictions = predict(*method, *features, class_words(resolved.switches),
+                                               image_size / clip->sizes().patch, context);
   const EvaluateOptions options{
       .image_size = image_size,
       .eval_size = spec.eval_size,

@@ -42,7 +42,7 @@ FeatureBatches training_batches(const TrainSpec& spec, const JobContext& context
   }
   const bool image_terms =
       switches.value("train.image_terms", "auto") == "on" || has_both_labels(parts);
-  return FeatureBatches(std::move(parts), size, image_terms);
+  return FeatureBatches(std::move(parts), size, image_terms, class_words(switches));
 }
 
 /// Tells rank 0's coordinator how far it is; the log gets every epoch's last step.

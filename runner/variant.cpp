@@ -1,6 +1,8 @@
 #include "runner/variant.h"
 
 #include "core/error.h"
+#include "core/file.h"
+#include "results/csv.h"
 
 #include <algorithm>
 #include <array>
@@ -25,6 +27,31 @@ std::int64_t pixels(const std::string& key, const nlohmann::json& value) {
 
 std::string place(const Study& study, std::int64_t line) {
   return line == 0 ? "command line" : study.path.string() + ":" + std::to_string(line);
+}
+
+constexpr const char* kWords = "prompt.words";
+
+bool is_file(const nlohmann::json& words) {
+  return words.is_string() && words != "default" && words != "readable";
+}
+
+/// The words of a CSV file, by `dataset/category`: the identity holds what it says, not its name.
+nlohmann::json read_words(const Study& study, const std::string& name) {
+  const std::filesystem::path path = study.path.parent_path() / name;
+  if (!std::filesystem::is_regular_file(path)) {
+    throw ConfigError("'{}' is '{}', expected default, readable, or a file: {} is none", kWords,
+                      name, path.string());
+  }
+  nlohmann::json words = nlohmann::json::object();
+  for (const auto& row : parse_csv(read_file(path), path.string())) {
+    for (const char* column : {"dataset", "category", "word"}) {
+      if (row.contains(column) && !row.at(column).empty()) continue;
+      throw DataError("{}: a row without '{}', expected the columns dataset, category, word",
+                      path.string(), column);
+    }
+    words[row.at("dataset") + "/" + row.at("category")] = row.at("word");
+  }
+  return words;
 }
 
 /// One setting for each value of one axis alone.
@@ -78,6 +105,7 @@ Variant resolve_variant(const Study& study, const Sweep& sweep, const Setting& s
   std::optional<std::int64_t> image_size = study.image_size.find(name);
   std::optional<std::int64_t> eval_size = study.eval_size;
   std::map<std::string, nlohmann::json> switches;
+  nlohmann::json words_file;
   for (const auto& [key, value] : setting) {
     if (key == "backbone") {
       backbone = typed<std::string>(key, value, "the name of a backbone");
@@ -87,6 +115,10 @@ Variant resolve_variant(const Study& study, const Sweep& sweep, const Setting& s
       eval_size = pixels(key, value);
     } else {
       switches[key] = value;
+      if (switch_name(name, key) == kWords && is_file(value)) {
+        switches[key] = read_words(study, value);
+        words_file = value;
+      }
       continue;
     }
     variant.params[key] = value;
@@ -96,6 +128,7 @@ Variant resolve_variant(const Study& study, const Sweep& sweep, const Setting& s
   variant.eval_size = eval_size.value_or(variant.image_size);
   variant.resolved = resolve_method(sweep.method, switches, *variant.backbone, variant.image_size);
   variant.params.update(variant.resolved.params);
+  if (!words_file.is_null()) variant.params[kWords] = words_file;
   return variant;
 }
 

@@ -2,7 +2,6 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "datasets/catalogue.h"
 #include "tests/datasets/tree.h"
 #include "tests/support/temporary_folder.h"
 
@@ -261,12 +260,6 @@ TEST(DigestFiles, IgnoresACacheThatIsNone) {
   Manifest manifest = load_manifest("mine", folder / "set", "test");
   digest_files(manifest, folder / "digests");
   EXPECT_EQ(manifest_digest(manifest), digest_of(load_manifest("mine", folder / "set", "test")));
-}
-
-TEST(ClassWord, IsTheReleasedOneOrTheFolderWithBlanks) {
-  EXPECT_EQ(class_word("mvtec", "metal_nut"), "metal_nut");
-  EXPECT_EQ(class_word("elpv", "elpv"), "elpv");
-  EXPECT_EQ(class_word("synth-a", "woven_cloth"), "woven cloth");
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::ThrowsMessage;
+using ::testing::UnorderedElementsAre;
 
 /// Data sets that exist in memory alone: an image's content is its name.
 class InMemory final : public PlanInputs {
@@ -137,6 +138,58 @@ TEST_F(PlanTest, NamesRowsOfAnAblationAndSharesTheJobsOfEqualOnes) {
   EXPECT_EQ(p.cells[1].params, (json{{"row", "full"}}));
   EXPECT_EQ(p.cells[1].job, p.cells[2].job);
   EXPECT_THAT(p.notes, ElementsAre(HasSubstr("anomalyclip:paper row=base: row 'base' is a guess")));
+}
+
+// Of prompts that name the category.
+TEST_F(PlanTest, KnowsAFileOfClassWordsByItsContent) {
+  const TemporaryFolder folder;
+  const std::string mine = (folder / "mine.csv").string(), copy = (folder / "copy.csv").string();
+  write_file_atomically(mine, "dataset,category,word\nsynth-b,c,\"nut, of steel\"\n");
+  write_file_atomically(copy, "dataset,category,word\nsynth-b,c,\"nut, of steel\"\n");
+  const auto with_words = [&](const std::string& words) {
+    return plan(
+        "[[sweep]]\nmethod = 'anomalyclip'\ngrid = { object_test = ['cls'], "
+        "'prompt.words' = [" +
+            words + "] }\n",
+        "targets = ['synth-b']\n");
+  };
+  const Plan p = with_words("'default', 'readable', '" + mine + "', '" + copy + "'");
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(1));  // Trained on `object`.
+  EXPECT_THAT(of_kind(p, JobKind::kEvaluate), SizeIs(3));
+  ASSERT_THAT(p.cells, SizeIs(4));
+  EXPECT_EQ(p.cells[2].job, p.cells[3].job);
+  EXPECT_EQ(p.cells[2].params.at("prompt.words"), mine);
+  EXPECT_EQ(p.job(p.cells[2].job).spec.at("switches").at("prompt.words"),
+            (json{{"synth-b/c", "nut, of steel"}}));
+  EXPECT_THAT([&] { (void)with_words("'" + mine + "x'"); },
+              ThrowsMessage<ConfigError>(HasSubstr("'prompt.words' is '" + mine +
+                                                   "x', expected default, readable, or a file")));
+  write_file_atomically(copy, "dataset,category\nsynth-b,c\n");
+  EXPECT_THAT([&] { (void)with_words("'" + copy + "'"); },
+              ThrowsMessage<DataError>(HasSubstr("a row without 'word'")));
+}
+
+// spec/ablations.md 2.2: the printed image values of both rows are equal.
+TEST_F(PlanTest, TrainsOnceWhereNoLossReadsThePatchesThatDiffer) {
+  const Plan p = plan("[[sweep]]\nmethod = 'anomalyclip'\ngrid = { row = ['base', 'plus_t1'] }\n",
+                      "targets = ['synth-b']\n");
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(1));
+  EXPECT_THAT(of_kind(p, JobKind::kEvaluate), SizeIs(2));
+  std::vector<std::string> streams;
+  for (const Job& job : of_kind(p, JobKind::kEncode)) {
+    streams.push_back(job.spec.at("part").at("dataset").get<std::string>() + " " +
+                      job.spec.at("encoder").at("features").at("streams").dump());
+  }
+  EXPECT_THAT(streams,
+              UnorderedElementsAre("synth-a [\"vv\"]", "synth-b [\"qk\"]", "synth-b [\"vv\"]"));
+}
+
+TEST_F(PlanTest, EncodesNoTrainingImagesForZeroEpochs) {
+  const Plan p = plan(
+      "[[sweep]]\nmethod = 'anomalyclip'\ngrid = { epochs = [0], lr = [0.1, 1.0] }\n", targets_);
+  EXPECT_THAT(of_kind(p, JobKind::kEncode), SizeIs(2));  // Of the targets.
+  ASSERT_THAT(of_kind(p, JobKind::kTrain), SizeIs(1));
+  EXPECT_THAT(of_kind(p, JobKind::kTrain)[0].dependencies, IsEmpty());
 }
 
 TEST_F(PlanTest, NotesFixedWordsThatDeepPromptsOverwrite) {
@@ -282,6 +335,10 @@ TEST_F(PlanTest, ATrainingWithNothingToLearnIsRefused) {
   expect_refused(faprompt_ + "grid = { no_mask = ['skip'] }\n",
                  "train_on = 'headct'\ntargets = ['synth-b']\n",
                  "nothing to learn for faprompt:released from headct", false);
+  // Masks, but no loss that reads them, and one label.
+  expect_refused("[[sweep]]\nmethod = 'anomalyclip'\nzip = { focal = [false], dice = [false] }\n",
+                 "train_on = 'isic'\ntargets = ['synth-b']\n",
+                 "nothing to learn for anomalyclip:paper from isic", false);
 }
 
 TEST_F(PlanTest, TellsWhatAWorkerNeedsBesideTheIdentity) {

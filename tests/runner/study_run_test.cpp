@@ -160,6 +160,43 @@ TEST_F(StudyRunTest, RunsPrintsATableAndResumesWithoutStartingAnything) {
   EXPECT_EQ(assay({"log", jobs[0]["id"].get<std::string>().substr(0, 10)}).exit_code, 0);
 }
 
+TEST_F(StudyRunTest, RowsOfAblationsAndClassWordsReachTheNumbers) {
+  std::string words = "dataset,category,word\n";
+  for (const auto& category : std::filesystem::directory_iterator(drawings() / "synth-b")) {
+    words += "synth-b," + category.path().filename().string() + ",rusty nail\n";
+  }
+  write_file_atomically(folder_ / "words.csv", words);
+  const std::string head(kStudy);
+  write_study(head.substr(0, head.find("[[sweep]]")) + R"(
+[[sweep]]
+method = "anomalyclip:released"
+grid = { epochs = [2] }
+[[sweep]]
+method = "faprompt:paper"
+grid = { row = ["base"], epochs = [2] }
+[[sweep]]
+method = "anomalyclip"
+grid = { row = ["local0_global0"] }
+[[sweep]]
+method = "anomalyclip"
+grid = { epochs = [0], object_test = ["cls"], "prompt.words" = ["default", "words.csv"] }
+)");
+  const CommandResult ran = run(2);
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  std::map<std::string, std::vector<std::optional<double>>> values;  // By row of the table.
+  for (const MetricValue& value : Store(workspace().store()).metric_values("tiny")) {
+    values[value.cell.method + " " + value.cell.params.dump()].push_back(value.row.value);
+  }
+  ASSERT_EQ(values.size(), 5U);
+  EXPECT_EQ(values.at(R"(faprompt {"row":"base","train.epochs":2})"),
+            values.at(R"(anomalyclip {"train.epochs":2})"));
+  const std::string untrained = R"(anomalyclip {"prompt.object_test":"cls","prompt.words":)";
+  EXPECT_NE(values.at(untrained + R"("default","train.epochs":0})"),
+            values.at(untrained + R"("words.csv","train.epochs":0})"));
+  EXPECT_NE(values.at(untrained + R"("default","train.epochs":0})"),
+            values.at(R"(anomalyclip {"row":"local0_global0"})"));
+}
+
 TEST_F(StudyRunTest, StatusSaysWhatRunsNow) {
   const auto running = start_run(1);
   const auto ranks = ranks_that_run("train");

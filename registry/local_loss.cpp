@@ -31,7 +31,8 @@ class LocalSums : public torch::autograd::Function<LocalSums> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context,
                             const at::Tensor& probability,
-                            const at::Tensor& masks) {
+                            const at::Tensor& masks,
+                            LocalLosses losses) {
     const std::int64_t grid = checked_grid(probability, masks);
     const std::int64_t batch = masks.size(0), size = masks.size(1);
     const double pixels = static_cast<double>(size * size);
@@ -39,28 +40,26 @@ class LocalSums : public torch::autograd::Function<LocalSums> {
     at::Tensor sums = at::empty({batch, kLocalSums}, at::kDouble);
     const bool differentiable = probability.requires_grad();
     at::Tensor d_focal, d_overlap;
-    if (differentiable) {
-      d_focal = at::empty_like(patches);
-      d_overlap = at::empty_like(patches);
-    }
+    if (differentiable && losses.focal) d_focal = at::empty_like(patches);
+    if (differentiable && losses.dice) d_overlap = at::empty_like(patches);
+    const auto of_image_at = [](const at::Tensor& derivatives, std::int64_t at) {
+      return derivatives.defined() ? derivatives.data_ptr<float>() + at : nullptr;
+    };
     const BilinearAxis axis(grid, size);
-    LocalLossKernel kernel(axis);
+    LocalLossKernel kernel(axis, losses.focal, losses.dice);
     for (std::int64_t image = 0; image < batch; ++image) {
       const std::int64_t at = image * grid * grid;
-      const PixelSums of_image = kernel(
-          patches.data_ptr<float>() + at, bytes.data_ptr<std::uint8_t>() + image * size * size,
-          differentiable ? d_focal.data_ptr<float>() + at : nullptr,
-          differentiable ? d_overlap.data_ptr<float>() + at : nullptr);
+      const PixelSums of_image = kernel(patches.data_ptr<float>() + at,
+                                        bytes.data_ptr<std::uint8_t>() + image * size * size,
+                                        of_image_at(d_focal, at), of_image_at(d_overlap, at));
       double* row = sums.data_ptr<double>() + image * kLocalSums;
       row[kFocal] = of_image.focal / pixels;
       row[kAbnormal] = of_image.abnormal;
       row[kOverlap] = of_image.overlap;
       row[kMask] = of_image.mask;
     }
-    if (differentiable) {
-      context->save_for_backward(
-          {d_focal / pixels, at::tensor(kernel.d_abnormal()).unsqueeze(0), d_overlap});
-    }
+    if (d_focal.defined()) d_focal = d_focal / pixels;
+    context->save_for_backward({d_focal, at::tensor(kernel.d_abnormal()).unsqueeze(0), d_overlap});
     return sums;
   }
 
@@ -68,16 +67,21 @@ class LocalSums : public torch::autograd::Function<LocalSums> {
                                                  const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor outer = gradients[0].to(at::kFloat);  // [B, 4]
-    return {outer.narrow(1, kFocal, 1) * saved[0] + outer.narrow(1, kAbnormal, 1) * saved[1] +
-                outer.narrow(1, kOverlap, 1) * saved[2],
-            at::Tensor()};
+    at::Tensor gradient;
+    if (saved[0].defined()) gradient = outer.narrow(1, kFocal, 1) * saved[0];
+    if (saved[2].defined()) {
+      const at::Tensor abnormal = outer.narrow(1, kAbnormal, 1) * saved[1];
+      gradient = (gradient.defined() ? gradient + abnormal : abnormal) +
+                 outer.narrow(1, kOverlap, 1) * saved[2];
+    }
+    return {gradient, at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor local_sums(const at::Tensor& probability, const at::Tensor& masks) {
-  return LocalSums::apply(probability, masks);
+at::Tensor local_sums(const at::Tensor& probability, const at::Tensor& masks, LocalLosses losses) {
+  return LocalSums::apply(probability, masks, losses);
 }
 
 }  // namespace assay

@@ -7,6 +7,11 @@ namespace assay {
 /// Columns of `local_sums`.
 enum LocalSum : std::int64_t { kFocal, kAbnormal, kOverlap, kMask, kLocalSums };
 
+/// The local losses that are on.
+struct LocalLosses {
+  bool focal = true, dice = true;
+};
+
 /// What the local losses need of each map, from its patches alone.
 ///
 /// `probability`: float32 [B, g * g], abnormal probability per patch in [0, 1]; `masks`: uint8
@@ -17,7 +22,10 @@ enum LocalSum : std::int64_t { kFocal, kAbnormal, kOverlap, kMask, kLocalSums };
 ///   (FocalA, `spec/methods-seeds.md` 1.7); sum of P; sum of P G; sum of G.
 ///
 /// The normal channel is 1 - P, upsampled too (3.10, R11). No S x S map is stored; differentiable
-/// in `probability`, once. Throws std::invalid_argument on other shapes or types.
-[[nodiscard]] at::Tensor local_sums(const at::Tensor& probability, const at::Tensor& masks);
+/// in `probability`, once. What only a loss that is off would need is not computed: 0. Throws
+/// std::invalid_argument on other shapes or types.
+[[nodiscard]] at::Tensor local_sums(const at::Tensor& probability,
+                                    const at::Tensor& masks,
+                                    LocalLosses losses = {});
 
 }  // namespace assay

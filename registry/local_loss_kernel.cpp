@@ -33,6 +33,7 @@ inline float log_of(float x) {
 
 // One row of pixels between the grid rows `upper` and `lower`: adds to the columns' sums, and
 // leaves the focal loss's slope in each P and the mask as numbers.
+template <bool kWithFocal, bool kWithDice>
 void add_pixel_row(const float* __restrict upper,
                    const float* __restrict lower,
                    float weight,
@@ -46,15 +47,19 @@ void add_pixel_row(const float* __restrict upper,
   for (std::int64_t x = 0; x < size; ++x) {
     const float g = mask[x];
     const float p = (1.0F - weight) * upper[x] + weight * lower[x];
-    const float sign = 2.0F * g - 1.0F;
-    const float pt = (1.0F - 2.0F * kEps) * ((1.0F - g) + sign * p) + 2.0F * kEps;
-    const float rest = 1.0F - pt;
-    const float log_pt = log_of(pt);
-    focal[x] -= static_cast<double>(rest * rest * log_pt);
-    abnormal[x] += static_cast<double>(p);
-    overlap[x] += static_cast<double>(p * g);
-    slope[x] = (1.0F - 2.0F * kEps) * sign * rest * (2.0F * log_pt - rest / pt);
-    truth[x] = g;
+    if constexpr (kWithFocal) {
+      const float sign = 2.0F * g - 1.0F;
+      const float pt = (1.0F - 2.0F * kEps) * ((1.0F - g) + sign * p) + 2.0F * kEps;
+      const float rest = 1.0F - pt;
+      const float log_pt = log_of(pt);
+      focal[x] -= static_cast<double>(rest * rest * log_pt);
+      slope[x] = (1.0F - 2.0F * kEps) * sign * rest * (2.0F * log_pt - rest / pt);
+    }
+    if constexpr (kWithDice) {
+      abnormal[x] += static_cast<double>(p);
+      overlap[x] += static_cast<double>(p * g);
+      truth[x] = g;
+    }
   }
 }
 
@@ -76,7 +81,8 @@ BilinearAxis::BilinearAxis(std::int64_t grid_size, std::int64_t pixels)
   }
 }
 
-LocalLossKernel::LocalLossKernel(const BilinearAxis& axis) : axis_(axis) {
+LocalLossKernel::LocalLossKernel(const BilinearAxis& axis, bool with_focal, bool with_dice)
+    : axis_(axis), with_focal_(with_focal), with_dice_(with_dice) {
   const auto pixels = static_cast<std::size_t>(axis.size);
   const auto cells = static_cast<std::size_t>(axis.grid * axis.size);
   rows_.resize(cells);
@@ -129,27 +135,33 @@ PixelSums LocalLossKernel::operator()(const float* patches,
   spread_rows(patches);
   for (auto* columns : {&focal_, &abnormal_, &overlap_}) std::ranges::fill(*columns, 0.0);
   for (auto* rows : {&row_d_focal_, &row_d_overlap_}) std::ranges::fill(*rows, 0.0F);
+  const auto add_row = with_focal_ && with_dice_ ? add_pixel_row<true, true>
+                       : with_focal_             ? add_pixel_row<true, false>
+                                                 : add_pixel_row<false, true>;
   const std::int64_t size = axis_.size;
   for (std::int64_t y = 0; y < size; ++y) {
     const std::int64_t upper = axis_.first[y] * size, lower = axis_.second[y] * size;
     const float weight = axis_.weight[y];
-    add_pixel_row(rows_.data() + upper, rows_.data() + lower, weight, mask + y * size, size,
-                  focal_.data(), abnormal_.data(), overlap_.data(), slope_.data(), truth_.data());
-    if (d_focal == nullptr) continue;
-    add_scaled(slope_.data(), 1.0F - weight, size, row_d_focal_.data() + upper);
-    add_scaled(slope_.data(), weight, size, row_d_focal_.data() + lower);
-    add_scaled(truth_.data(), 1.0F - weight, size, row_d_overlap_.data() + upper);
-    add_scaled(truth_.data(), weight, size, row_d_overlap_.data() + lower);
+    add_row(rows_.data() + upper, rows_.data() + lower, weight, mask + y * size, size,
+            focal_.data(), abnormal_.data(), overlap_.data(), slope_.data(), truth_.data());
+    if (d_focal != nullptr) {
+      add_scaled(slope_.data(), 1.0F - weight, size, row_d_focal_.data() + upper);
+      add_scaled(slope_.data(), weight, size, row_d_focal_.data() + lower);
+    }
+    if (d_overlap != nullptr) {
+      add_scaled(truth_.data(), 1.0F - weight, size, row_d_overlap_.data() + upper);
+      add_scaled(truth_.data(), weight, size, row_d_overlap_.data() + lower);
+    }
   }
-  if (d_focal != nullptr) {
-    gather_columns(row_d_focal_, d_focal);
-    gather_columns(row_d_overlap_, d_overlap);
-  }
+  if (d_focal != nullptr) gather_columns(row_d_focal_, d_focal);
+  if (d_overlap != nullptr) gather_columns(row_d_overlap_, d_overlap);
   PixelSums sums;
   sums.focal = std::accumulate(focal_.begin(), focal_.end(), 0.0);
   sums.abnormal = std::accumulate(abnormal_.begin(), abnormal_.end(), 0.0);
   sums.overlap = std::accumulate(overlap_.begin(), overlap_.end(), 0.0);
-  sums.mask = static_cast<double>(std::accumulate(mask, mask + size * size, std::int64_t{0}));
+  if (with_dice_) {
+    sums.mask = static_cast<double>(std::accumulate(mask, mask + size * size, std::int64_t{0}));
+  }
   return sums;
 }
 

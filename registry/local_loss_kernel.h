@@ -24,11 +24,12 @@ struct BilinearAxis {
 /// Plain C++, without LibTorch: written in loops over a row's columns that the compiler vectorises.
 class LocalLossKernel {
  public:
-  explicit LocalLossKernel(const BilinearAxis& axis);
+  /// `with_focal`: the sum `focal`, else 0; `with_dice`: the others.
+  LocalLossKernel(const BilinearAxis& axis, bool with_focal, bool with_dice);
 
   /// `patches`: grid * grid; `mask`: size * size bytes of 0 and 1, row-major. `d_focal` and
-  /// `d_overlap` (grid * grid each, or both null) get the derivatives of `focal` and `overlap`;
-  /// that of `abnormal` is `d_abnormal()`, whatever the image.
+  /// `d_overlap` (grid * grid each, or null) get the derivatives of `focal` and `overlap`; that of
+  /// `abnormal` is `d_abnormal()`, whatever the image.
   PixelSums operator()(const float* patches,
                        const std::uint8_t* mask,
                        float* d_focal,
@@ -41,6 +42,7 @@ class LocalLossKernel {
   void gather_columns(const std::vector<float>& rows, float* patches) const;
 
   const BilinearAxis& axis_;
+  bool with_focal_, with_dice_;
   std::vector<float> d_abnormal_;
   std::vector<float> rows_;                         // [grid, size]: patches upsampled along x.
   std::vector<float> row_d_focal_, row_d_overlap_;  // [grid, size]: adjoints, before x.

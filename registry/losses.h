@@ -1,5 +1,7 @@
 #pragma once
 
+#include "registry/local_loss.h"
+
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -17,10 +19,12 @@ inline constexpr std::int64_t kLocalTerms = 3;
 /// channel: float64 [3].
 ///
 /// `probability`: float32 [B, N], abnormal probability per patch; `masks`: uint8 [B, S, S], may be
-/// undefined where no image has a pixel term; `has_pixel_term`: bool [B].
+/// undefined where no image has a pixel term; `has_pixel_term`: bool [B]. Of a loss that is off the
+/// sums are 0.
 [[nodiscard]] at::Tensor local_terms(const at::Tensor& probability,
                                      const at::Tensor& masks,
-                                     const at::Tensor& has_pixel_term);
+                                     const at::Tensor& has_pixel_term,
+                                     LocalLosses losses = {});
 
 /// FocalA + DiceA(abnormal) + DiceA(normal), summed over `num_layers` maps, from the totals of
 /// `local_terms` over `num_images` images with a pixel term, at least one.

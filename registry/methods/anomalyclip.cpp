@@ -75,7 +75,8 @@ at::Tensor AnomalyClip::terms(std::span<const at::Tensor> shared, const Batch& b
     at::Tensor local;
     for (std::int64_t layer = 0; layer < switches_.num_layers; ++layer) {
       const at::Tensor of_layer =
-          local_terms(maps.select(1, layer), batch.masks, batch.has_pixel_term);
+          local_terms(maps.select(1, layer), batch.masks, batch.has_pixel_term,
+                      {.focal = switches_.focal, .dice = switches_.dice});
       local = local.defined() ? local + of_layer : of_layer;
     }
     terms.push_back(local);

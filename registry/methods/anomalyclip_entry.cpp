@@ -125,12 +125,11 @@ std::vector<AblationRow> rows() {
     return all;
   };
   const Switches plus_t1 = with({class_aware, no_deep, one_layer, no_local});
-  const std::string guess =
-      "a guess: the paper does not say what its Base is (spec/ablations.md 2.2)";
+  const std::string guess = "a guess: the paper does not say what its Base is";
   std::vector<AblationRow> rows = {
       {"base", "T4", with({plus_t1, plain}), guess},
       {"base_untrained", "ours", with({plus_t1, plain, {{"train.epochs", 0}}}),
-       guess + ", the rival of 'base'; it depends on the seed"},
+       "the other guess of what the paper's Base is; untrained, it depends on the seed"},
       {"plus_t1", "T4", plus_t1},
       {"plus_t1_t2", "T4", with({no_deep, one_layer})},
       {"plus_t1_t2_t3", "T4", one_layer},

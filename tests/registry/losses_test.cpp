@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace assay {
@@ -63,6 +64,30 @@ TEST_P(LocalSumsAgainstMaps, HaveTheSameValuesAndGradients) {
       at::tensor({static_cast<double>(size * size), 1.0, 1.0, 1.0}, at::kDouble);
   expect_near(gradient_of((fused * weights * scale).sum(), probability),
               gradient_of((literal * weights * scale).sum(), probability), 3e-6);
+}
+
+TEST_P(LocalSumsAgainstMaps, AreTheSameBitsOneLossAtATime) {
+  const auto [grid, size, anomalous] = GetParam();
+  at::manual_seed(18);
+  const at::Tensor probability = random_probability(2, grid);
+  const at::Tensor masks = at::rand({2, size, size}).lt(anomalous).to(at::kByte);
+  const auto expect_part = [&](LocalLosses losses, const std::vector<std::int64_t>& columns) {
+    const at::Tensor both = local_sums(probability, masks),
+                     part = local_sums(probability, masks, losses);
+    at::Tensor of_both = at::zeros({}, at::kDouble), of_part = of_both;
+    for (std::int64_t column = 0; column < kLocalSums; ++column) {
+      if (std::ranges::find(columns, column) == columns.end()) {
+        EXPECT_EQ(part.select(1, column).abs().max().item<double>(), 0) << column;
+        continue;
+      }
+      EXPECT_TRUE(at::equal(part.select(1, column), both.select(1, column))) << column;
+      of_both = of_both + both.select(1, column).sum();
+      of_part = of_part + part.select(1, column).sum();
+    }
+    EXPECT_TRUE(at::equal(gradient_of(of_part, probability), gradient_of(of_both, probability)));
+  };
+  expect_part({.focal = true, .dice = false}, {kFocal});
+  expect_part({.focal = false, .dice = true}, {kAbnormal, kOverlap, kMask});
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "datasets/mask_runs.h"
+#include "evaluator/score_key.h"
 
 #include <cstdint>
 #include <span>
@@ -8,12 +9,11 @@
 
 namespace assay {
 
-/// The pixels of one category, checked and counted: what the pixel metrics start from.
+/// The pixels of one category, counted: what the pixel metrics start from.
 struct CategoryPixels {
   std::span<const std::span<const float>> maps;
   std::span<const MaskRuns> masks;
   std::int64_t num_normal = 0, num_anomalous = 0;
-  std::uint32_t lowest_key = 0, highest_key = 0;  ///< Of all scores (`score_key`).
 
   /// Of the regions of all images, one image after the other: the weight of one pixel of region r,
   /// round(2^62 / (R |r|)) (`spec/metrics.md` 7.0), so that PRO is a sum of integers.
@@ -22,10 +22,16 @@ struct CategoryPixels {
   std::uint64_t total_weight = 0;           ///< Of all anomalous pixels; within P / 2 of 2^62.
 };
 
-/// Throws std::invalid_argument where sizes differ or there are 2^32 pixels or more, DataError
-/// naming the image's index where a score is NaN or infinite.
+/// Throws std::invalid_argument where sizes differ or there are 2^32 pixels or more. Does not look
+/// at scores.
 [[nodiscard]] CategoryPixels category_pixels(std::span<const std::span<const float>> maps,
                                              std::span<const MaskRuns> masks);
+
+/// The range of the scores of image number `image`. Throws DataError naming image and pixel where
+/// one is NaN or infinite.
+[[nodiscard]] KeyRange finite_range(std::span<const float> map,
+                                    std::size_t image,
+                                    std::int64_t width);
 
 /// Calls `on_normal(scores)` for each stretch of normal pixels of image `image` and
 /// `on_anomalous(scores, region)` for each run of its mask; `region` indexes `pixels.weights`.

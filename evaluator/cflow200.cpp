@@ -1,5 +1,6 @@
 #include "evaluator/cflow200.h"
 
+#include "core/threads.h"
 #include "evaluator/score_key.h"
 
 #include <algorithm>
@@ -48,27 +49,48 @@ struct Histogram {
   std::vector<std::uint64_t> weights;
 };
 
-Histogram count(const CategoryPixels& pixels, const ThresholdIndex& index, std::size_t num_bins) {
-  // Neighbouring pixels fall into the same bin: four counters in turn, so that none waits for the
-  // one before.
-  constexpr std::size_t kLanes = 4;
-  std::vector<std::array<std::uint64_t, kLanes>> lanes(num_bins);
+// Neighbouring pixels fall into the same bin: four counters in turn, so that none waits for the one
+// before.
+constexpr std::size_t kLanes = 4;
+
+struct ThreadCounts {
+  std::vector<std::array<std::uint64_t, kLanes>> normals;
+  std::vector<std::uint64_t> weights;
+};
+
+void count_image(const CategoryPixels& pixels,
+                 std::size_t image,
+                 const ThresholdIndex& index,
+                 ThreadCounts& counts) {
+  for_each_stretch(
+      pixels, image,
+      [&](std::span<const float> scores) {
+        for (std::size_t x = 0; x < scores.size(); ++x) {
+          ++counts.normals[index.num_below(scores[x])][x % kLanes];
+        }
+      },
+      [&](std::span<const float> scores, std::uint32_t region) {
+        const std::uint64_t weight = pixels.weights[region];
+        for (const float score : scores) counts.weights[index.num_below(score)] += weight;
+      });
+}
+
+Histogram count(const CategoryPixels& pixels,
+                const ThresholdIndex& index,
+                std::size_t num_bins,
+                int num_threads) {
+  std::vector<ThreadCounts> counts(static_cast<std::size_t>(num_threads),
+                                   {std::vector<std::array<std::uint64_t, kLanes>>(num_bins),
+                                    std::vector<std::uint64_t>(num_bins)});
+  for_each_item(num_threads, pixels.maps.size(), [&](std::size_t image, int thread) {
+    count_image(pixels, image, index, counts[static_cast<std::size_t>(thread)]);
+  });
   Histogram histogram{std::vector<std::uint64_t>(num_bins), std::vector<std::uint64_t>(num_bins)};
-  for (std::size_t i = 0; i < pixels.maps.size(); ++i) {
-    for_each_stretch(
-        pixels, i,
-        [&](std::span<const float> scores) {
-          for (std::size_t x = 0; x < scores.size(); ++x) {
-            ++lanes[index.num_below(scores[x])][x % kLanes];
-          }
-        },
-        [&](std::span<const float> scores, std::uint32_t region) {
-          const std::uint64_t weight = pixels.weights[region];
-          for (const float score : scores) histogram.weights[index.num_below(score)] += weight;
-        });
-  }
-  for (std::size_t b = 0; b < num_bins; ++b) {
-    for (const std::uint64_t lane : lanes[b]) histogram.normals[b] += lane;
+  for (const ThreadCounts& each : counts) {
+    for (std::size_t b = 0; b < num_bins; ++b) {
+      for (const std::uint64_t lane : each.normals[b]) histogram.normals[b] += lane;
+      histogram.weights[b] += each.weights[b];
+    }
   }
   return histogram;
 }
@@ -105,24 +127,24 @@ std::vector<float> cflow200_thresholds(float lowest, float highest) {
   return thresholds;
 }
 
-Cflow200 aupro_cflow200(const CategoryPixels& pixels) {
+Cflow200 aupro_cflow200(const CategoryPixels& pixels, const KeyRange& range, int num_threads) {
   if (pixels.num_anomalous == 0) return {{}, "no_regions"};
   if (pixels.num_normal == 0) return {{}, "no_normal_pixels"};
-  const float lowest = score_of_key(pixels.lowest_key), highest = score_of_key(pixels.highest_key);
-  const float range = highest - lowest;
-  if (range == 0) return {{}, "constant_scores"};
-  if (!std::isfinite(range)) return {{}, "score_range_overflows"};
+  const float lowest = score_of_key(range.lowest), highest = score_of_key(range.highest);
+  const float width = highest - lowest;
+  if (width == 0) return {{}, "constant_scores"};
+  if (!std::isfinite(width)) return {{}, "score_range_overflows"};
 
   const std::vector<float> thresholds = cflow200_thresholds(lowest, highest);
-  const ThresholdIndex index(thresholds, lowest, range);
+  const ThresholdIndex index(thresholds, lowest, width);
   const std::vector<Point> points =
-      kept_points(pixels, count(pixels, index, thresholds.size() + 1));
+      kept_points(pixels, count(pixels, index, thresholds.size() + 1, num_threads));
   if (points.size() < 2) return {{}, "fewer_than_two_points"};
-  const double width = points.back().fpr - points.front().fpr;
-  if (width == 0) return {{}, "equal_fpr"};
+  const double kept = points.back().fpr - points.front().fpr;
+  if (kept == 0) return {{}, "equal_fpr"};
   double area = 0;
   for (std::size_t i = 1; i < points.size(); ++i) {
-    area += (points[i].fpr - points[i - 1].fpr) / width * (points[i].pro + points[i - 1].pro) / 2;
+    area += (points[i].fpr - points[i - 1].fpr) / kept * (points[i].pro + points[i - 1].pro) / 2;
   }
   return {area, ""};
 }

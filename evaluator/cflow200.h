@@ -20,7 +20,10 @@ struct Cflow200 {
   std::string undefined_because;
 };
 
-[[nodiscard]] Cflow200 aupro_cflow200(const CategoryPixels& pixels);
+/// `range` of all scores, finite.
+[[nodiscard]] Cflow200 aupro_cflow200(const CategoryPixels& pixels,
+                                      const KeyRange& range,
+                                      int num_threads = 1);
 
 /// The thresholds between the lowest and the highest score, ascending, as NumPy 1's arange forms
 /// them: 200, or 201 through rounding. Both scores finite, their float32 difference positive and

@@ -59,7 +59,7 @@ ImageMetrics image_metrics(std::span<const float> scores, std::span<const std::u
   metrics.auroc = walk.auroc();
   metrics.ap = walk.ap();
   metrics.f1max = walk.f1max();
-  metrics.f1max_threshold = walk.f1max_threshold();
+  metrics.f1max_threshold = score_of_key(walk.best_key());
   return metrics;
 }
 

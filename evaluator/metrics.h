@@ -35,6 +35,7 @@ struct PixelOptions {
   double aupro_limit = 0.3;  ///< FPR up to which PRO is integrated.
   bool cflow200 =
       true;  ///< Also the papers' 200-threshold variant (`spec/metrics.md` 4.3, mode numpy1).
+  int num_threads = 1;  ///< Changes no bit.
 };
 
 /// AUROC, AP, F1-max over images (`spec/metrics.md` 2). Labels 0 or 1. Exact.
@@ -43,7 +44,8 @@ struct PixelOptions {
                                          std::span<const std::uint8_t> labels);
 
 /// Metrics over all pixels of one category: `maps[i]` has masks[i].height * masks[i].width scores,
-/// row-major. Exact (`spec/metrics.md` 3, 4, 7.1); the same bits for every order of the images.
+/// row-major. Exact (`spec/metrics.md` 3, 4, 7.1); the same bits for every order of the
+/// images and number of threads.
 /// Throws std::invalid_argument on sizes that differ; DataError naming the image's index on NaN or
 /// infinity.
 [[nodiscard]] PixelMetrics pixel_metrics(std::span<const std::span<const float>> maps,

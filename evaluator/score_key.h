@@ -1,7 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <limits>
+#include <span>
 
 namespace assay {
 
@@ -19,6 +22,32 @@ namespace assay {
 [[nodiscard]] inline float score_of_key(std::uint32_t key) {
   constexpr std::uint32_t kSign = 0x80000000U;
   return std::bit_cast<float>((key & kSign) != 0 ? key ^ kSign : ~key);
+}
+
+/// The lowest and the highest of some keys.
+struct KeyRange {
+  std::uint32_t lowest = 0xFFFFFFFFU, highest = 0;
+
+  void include(const KeyRange& other) {
+    lowest = std::min(lowest, other.lowest);
+    highest = std::max(highest, other.highest);
+  }
+  /// Whether all are keys of finite scores: those of NaN lie beyond those of the infinities, on
+  /// either side.
+  [[nodiscard]] bool is_finite() const {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    return lowest > score_key(-kInfinity) && highest < score_key(kInfinity);
+  }
+};
+
+[[nodiscard]] inline KeyRange key_range(std::span<const float> scores) {
+  KeyRange range;
+  for (const float score : scores) {
+    const std::uint32_t key = score_key(score);
+    range.lowest = std::min(range.lowest, key);
+    range.highest = std::max(range.highest, key);
+  }
+  return range;
 }
 
 }  // namespace assay

@@ -19,7 +19,7 @@ enum class JobKind { kEncode, kTrain, kEvaluate };
 /// Raised by a developer when the results of a kind of job change.
 inline constexpr std::int64_t kEncodeNumerics = 1;
 inline constexpr std::int64_t kTrainNumerics = 2;
-inline constexpr std::int64_t kEvaluateNumerics = 1;
+inline constexpr std::int64_t kEvaluateNumerics = 2;
 
 /// One split of a data set, as far as it can change a number: what the images are.
 struct DatasetPart {

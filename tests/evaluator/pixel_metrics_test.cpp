@@ -136,6 +136,41 @@ TEST(PixelMetrics, GiveTheSameBitsForEveryOrderOfTheImages) {
   }
 }
 
+TEST(PixelMetrics, GiveTheSameBitsForEveryNumberOfThreads) {
+  std::mt19937 rng(18);
+  for (const int levels : {0, 300}) {
+    const std::vector<PixelImage> images = random_images(rng, {.num_images = 9, .levels = levels});
+    const PixelMetrics expected = metrics_of(images);
+    for (const int num_threads : {2, 3, 8, 20}) {
+      expect_same_bits(metrics_of(images, {.num_threads = num_threads}), expected);
+    }
+  }
+}
+
+// More normal pixels in one bin than a line or a block of NormalBins holds.
+TEST(PixelMetrics, AgreeWithTheDefinitionsWhereManyPixelsShareAFewScores) {
+  PixelImage image{60, 120, Scores(7200), Labels(7200, 0)};
+  std::mt19937 rng(19);
+  std::uniform_int_distribution<int> level(0, 2);
+  for (std::size_t i = 0; i < 7200; ++i) {
+    image.mask[i] = i % 97 == 0 ? 1 : 0;
+    image.scores[i] = 0.25F * static_cast<float>(level(rng)) + (image.mask[i] != 0 ? 0.25F : 0.0F);
+  }
+  const PixelMetrics metrics = metrics_of({image});
+  EXPECT_NEAR(metrics.auroc.value(), oracle::auroc_by_pairs(image.scores, image.mask), 1e-15);
+  EXPECT_NEAR(metrics.ap.value(), oracle::ap_by_thresholds(image.scores, image.mask), 1e-12);
+  EXPECT_EQ(metrics.f1max, oracle::f1max_by_thresholds(image.scores, image.mask));
+  EXPECT_NEAR(metrics.aupro.value(), oracle::aupro_by_thresholds({image}, 0.3), 1e-12);
+  expect_same_bits(metrics_of({image}, {.num_threads = 2}), metrics);
+}
+
+// Keys of .9375 and .93751 differ in bits that a bin does not tell apart.
+TEST(PixelMetrics, CountANormalPixelJustAboveTheHighestAnomalousOneOnce) {
+  const std::vector<PixelImage> images = {
+      {1, 5, {-1, -1, .9375F, .93751F, -1.0001F}, {1, 0, 1, 0, 0}}};
+  expect_definitions(images, 0.3, 8);
+}
+
 TEST(PixelMetrics, OfExactKindAreUnchangedByAnIncreasingTransform) {
   std::mt19937 rng(16);
   std::vector<PixelImage> images = random_images(rng, {.num_images = 5, .levels = 200});

@@ -104,7 +104,7 @@ TEST(Identity, IsTheSameInEveryBuild) {
   EXPECT_EQ(identity(to_json(train_spec())),
             "a0904f5b99adceb45c3092df75a6933bb0b43a208494e4fae22679a455be7bd7");
   EXPECT_EQ(identity(to_json(evaluate_spec())),
-            "5ccc66fff29bde93564014208d3cc4b4af483e141cdac0cffb2119e3687854d8");
+            "8dc376f787632ae74e65201e62430ab53ea1a276cace2afc5a08b8f3d0814cc6");
   EXPECT_EQ(encoder().key(), "e7d5b08cc53f9812c4b8823728a3d86d875671d4b43b913c27eb11a01ac49980");
 }
 

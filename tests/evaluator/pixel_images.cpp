@@ -17,29 +17,35 @@ PixelMetrics metrics_of(const std::vector<oracle::PixelImage>& images,
   return pixel_metrics(maps, masks, options);
 }
 
-std::vector<oracle::PixelImage> specification_images() {
-  constexpr int kSize = 16;
-  std::vector<oracle::PixelImage> images(4);
-  for (oracle::PixelImage& image : images) {
-    image = {kSize, kSize, oracle::Scores(kSize * kSize), oracle::Labels(kSize * kSize)};
-  }
-  const auto mark = [&](int image, int top, int bottom, int left, int right) {
-    for (int y = top; y < bottom; ++y) {
-      for (int x = left; x < right; ++x) images[image].mask[y * kSize + x] = 1;
-    }
-  };
-  mark(0, 2, 5, 3, 7);
-  mark(0, 5, 7, 7, 9);
-  mark(1, 10, 14, 1, 3);
-  mark(1, 1, 2, 15, 16);
-  mark(2, 8, 9, 8, 9);
+std::vector<oracle::PixelImage> specification_scores(int num_images, int size) {
+  const auto num_pixels = static_cast<std::size_t>(size * size);
+  std::vector<oracle::PixelImage> images(
+      num_images, {size, size, oracle::Scores(num_pixels), oracle::Labels(num_pixels)});
   const auto step = [](std::uint64_t x) { return (x * 1103515245 + 12345) % (1ULL << 31); };
-  for (std::uint64_t i = 0; i < 4 * kSize * kSize; ++i) {
-    oracle::PixelImage& image = images[i / (kSize * kSize)];
-    const std::size_t pixel = i % (kSize * kSize);
-    float score = static_cast<float>(static_cast<double>(step(step(i))) / 2147483648.0);
-    if (image.mask[pixel] != 0) score = std::min(score + 0.35F, 1.0F);
-    image.scores[pixel] = score;
+  for (std::uint64_t i = 0; i < images.size() * num_pixels; ++i) {
+    images[i / num_pixels].scores[i % num_pixels] =
+        static_cast<float>(static_cast<double>(step(step(i))) / 2147483648.0);
+  }
+  return images;
+}
+
+void mark(oracle::PixelImage& image, int top, int bottom, int left, int right) {
+  for (int y = top; y < bottom; ++y) {
+    for (int x = left; x < right; ++x) image.mask[y * image.width + x] = 1;
+  }
+}
+
+std::vector<oracle::PixelImage> specification_images() {
+  std::vector<oracle::PixelImage> images = specification_scores(4, 16);
+  mark(images[0], 2, 5, 3, 7);
+  mark(images[0], 5, 7, 7, 9);
+  mark(images[1], 10, 14, 1, 3);
+  mark(images[1], 1, 2, 15, 16);
+  mark(images[2], 8, 9, 8, 9);
+  for (oracle::PixelImage& image : images) {
+    for (std::size_t i = 0; i < image.scores.size(); ++i) {
+      if (image.mask[i] != 0) image.scores[i] = std::min(image.scores[i] + 0.35F, 1.0F);
+    }
   }
   return images;
 }

@@ -13,7 +13,11 @@ namespace assay {
                                       const PixelOptions& options = {},
                                       int connectivity = 8);
 
-/// Four images of 16 x 16 of `spec/metrics.md` 6.3, on a linear congruential generator.
+/// Square images with the scores of `spec/metrics.md` 6.3, from a linear congruential generator.
+[[nodiscard]] std::vector<oracle::PixelImage> specification_scores(int num_images, int size);
+/// Makes the pixels of rows [top, bottom) and columns [left, right) anomalous.
+void mark(oracle::PixelImage& image, int top, int bottom, int left, int right);
+/// Four images of 16 x 16 of `spec/metrics.md` 6.3.
 [[nodiscard]] std::vector<oracle::PixelImage> specification_images();
 
 /// What random images are drawn like.

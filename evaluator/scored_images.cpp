@@ -5,10 +5,13 @@
 #include "registry/safetensors.h"
 
 #include <ATen/ATen.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace assay {
@@ -121,10 +124,33 @@ void check_scores(const std::string& path, std::span<const float> scores) {
                   bad - scores.begin(), *bad);
 }
 
+// Whether a byte is neither 0 nor 1; eight at a time.
+bool has_third_value(std::span<const std::uint8_t> bytes) {
+  std::uint64_t seen = 0;
+  std::size_t i = 0;
+  for (; i + 8 <= bytes.size(); i += 8) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, bytes.data() + i, sizeof eight);
+    seen |= eight;
+  }
+  for (; i < bytes.size(); ++i) seen |= bytes[i];
+  return (seen & ~0x0101010101010101ULL) != 0;
+}
+
+// The whole pages of some bytes of a mapped file. Only a hint.
+void forget_pages(const std::byte* first, std::size_t size_bytes) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<std::uintptr_t>(first) + page - 1) / page * page;
+  const auto end = (reinterpret_cast<std::uintptr_t>(first) + size_bytes) / page * page;
+  if (begin < end) (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 }  // namespace
 
 ScoredImages::ScoredImages(const std::filesystem::path& path) : path_(path.string()) {
-  const TensorMap tensors = map_safetensors(path).tensors;
+  const MappedSafeTensors mapped = map_safetensors(path);
+  const TensorMap& tensors = mapped.tensors;
+  file_ = mapped.file;
   if (tensors.empty()) {
     throw DataError(
         "{}: holds no tensor; expected 'map' and 'mask', or 'score' and 'label', or all", path_);
@@ -160,22 +186,32 @@ std::vector<std::span<const float>> ScoredImages::maps() const {
   return maps;
 }
 
-MaskRuns ScoredImages::labelled_mask(std::int64_t image, int connectivity) const {
+MaskRuns ScoredImages::labelled_mask(std::size_t image, int connectivity) const {
   const auto size = static_cast<std::size_t>(height_ * width_);
   const std::span<const std::uint8_t> bytes(
-      static_cast<const std::uint8_t*>(mask_.const_data_ptr()) +
-          static_cast<std::size_t>(image) * size,
-      size);
-  if (std::ranges::max(bytes) > 1) {
+      static_cast<const std::uint8_t*>(mask_.const_data_ptr()) + image * size, size);
+  if (has_third_value(bytes)) {
     const auto bad = std::ranges::find_if(bytes, [](std::uint8_t byte) { return byte > 1; });
     const std::int64_t pixel = bad - bytes.begin();
     throw DataError(
-        "{}: the mask of image {} is {} at row {}, column {}, expected 0 (normal) or 1 "
-        "(anomalous); save {}",
-        path_, image, *bad, pixel / width_, pixel % width_, expected_tensors()[1].conversion);
+        "the mask of image {} is {} at row {}, column {}, expected 0 (normal) or 1 (anomalous); "
+        "save {}",
+        image, *bad, pixel / width_, pixel % width_, expected_tensors()[1].conversion);
   }
   return label_mask(bytes, static_cast<std::int32_t>(height_), static_cast<std::int32_t>(width_),
                     connectivity);
+}
+
+void ScoredImages::forget(std::size_t image) const {
+  const auto size = static_cast<std::size_t>(height_ * width_);
+  for (const at::Tensor& tensor : {map_, mask_}) {
+    if (!tensor.defined()) continue;
+    const std::size_t size_bytes = size * tensor.element_size();
+    const auto* first = static_cast<const std::byte*>(tensor.const_data_ptr()) + image * size_bytes;
+    // What was copied out of the file exists nowhere else.
+    if (first < file_.data() || first >= file_.data() + file_.size()) continue;
+    forget_pages(first, size_bytes);
+  }
 }
 
 std::span<const float> ScoredImages::scores() const {

@@ -41,13 +41,17 @@ class ScoredImages {
   [[nodiscard]] std::vector<std::span<const float>> maps() const;
   /// The mask of image `image` with its regions. Throws DataError, naming image and pixel, where a
   /// byte is neither 0 nor 1.
-  [[nodiscard]] MaskRuns labelled_mask(std::int64_t image, int connectivity) const;
+  [[nodiscard]] MaskRuns labelled_mask(std::size_t image, int connectivity) const;
+  /// Says that map and mask of an image are not needed soon: their pages no longer count as memory
+  /// of this process. They may be read again.
+  void forget(std::size_t image) const;
   [[nodiscard]] std::span<const float> scores() const;
   [[nodiscard]] std::span<const std::uint8_t> labels() const { return labels_; }
 
  private:
   std::string path_;
   std::int64_t num_images_ = 0, height_ = 0, width_ = 0;
+  std::span<const std::byte> file_;  // As mapped by the tensors.
   at::Tensor map_, mask_, score_;
   std::vector<std::uint8_t> labels_;
 };

@@ -217,16 +217,17 @@ SafeTensors read_tensors(const std::filesystem::path& path,
 
 }  // namespace
 
-SafeTensors map_safetensors(const std::filesystem::path& path) {
+MappedSafeTensors map_safetensors(const std::filesystem::path& path) {
   const auto file = std::make_shared<const MappedFile>(path);
-  return read_tensors(path, file->bytes(), [&](const Entry& entry, const std::byte* data) {
+  const auto make = [&](const Entry& entry, const std::byte* data) {
     if (reinterpret_cast<std::uintptr_t>(data) % c10::elementSize(entry.type) != 0) {
       return copied(entry, data);
     }
     // LibTorch has no tensor of constants.
     return at::from_blob(
         const_cast<std::byte*>(data), entry.shape, [file](void*) {}, entry.type);
-  });
+  };
+  return {read_tensors(path, file->bytes(), make), file->bytes()};
 }
 
 SafeTensors read_safetensors(const std::filesystem::path& path) {

@@ -2,8 +2,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 
 namespace assay {
@@ -19,6 +21,10 @@ struct SafeTensors {
   std::map<std::string, std::string> metadata;
 };
 
+struct MappedSafeTensors : SafeTensors {
+  std::span<const std::byte> file;  ///< As long as one of the tensors lives.
+};
+
 /// Reads the whole file; tensors own their memory and keep their dtype (F64, F32, F16, BF16, I64,
 /// I32, U8, BOOL). Nothing executes. Throws DataError where the file is missing, not of this format
 /// (a git-lfs pointer, a web page, PyTorch, NumPy and HDF5 files are named as such), has a header
@@ -27,7 +33,7 @@ struct SafeTensors {
 
 /// The same without a copy: tensors are views of the memory-mapped file, which they keep open. They
 /// must not be written to. A tensor that does not lie at a multiple of its element size is copied.
-[[nodiscard]] SafeTensors map_safetensors(const std::filesystem::path& path);
+[[nodiscard]] MappedSafeTensors map_safetensors(const std::filesystem::path& path);
 
 /// Writes atomically (`core/file.h`); every tensor is aligned to the size of its elements, the
 /// first to 8 bytes. Equal input gives equal bytes. Throws std::invalid_argument on a dtype that

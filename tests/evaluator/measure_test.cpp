@@ -1,9 +1,11 @@
 #include "evaluator/measure.h"
 
 #include "core/error.h"
+#include "core/file.h"
 #include "registry/safetensors.h"
 #include "tests/evaluator/pixel_images.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/thread_communicator.h"
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
@@ -43,6 +45,8 @@ class MeasuredFile : public testing::Test {
                 ThrowsMessage<DataError>(HasSubstr(path_.string() + ": " + message)));
   }
 
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
  private:
   TemporaryFolder folder_;
   std::filesystem::path path_ = folder_ / "maps.safetensors";
@@ -59,13 +63,47 @@ TEST_F(MeasuredFile, HasTheMetricsOfItsMapsAndScores) {
 }
 
 TEST_F(MeasuredFile, TakesConnectivityAndLimitFromTheOptions) {
-  const Measured four = measured(specification_tensors(), {.connectivity = 4, .pixel = {}});
+  MeasureOptions options;
+  options.connectivity = 4;
+  const Measured four = measured(specification_tensors(), options);
   EXPECT_NEAR(four.metrics.pixel.aupro.value(), 0.5163716322, 1e-10);
   EXPECT_EQ(four.metrics.pixel.num_regions, 5);
-  const Measured whole =
-      measured(specification_tensors(), {.connectivity = 8, .pixel = {.aupro_limit = 1}});
+  options = {};
+  options.pixel.aupro_limit = 1;
+  const Measured whole = measured(specification_tensors(), options);
   EXPECT_EQ(whole.metrics.pixel.aupro,
             metrics_of(specification_images(), {.aupro_limit = 1}).aupro);
+}
+
+TEST_F(MeasuredFile, IsTheSameToTheBitOnAnyNumberOfThreads) {
+  for (const PixelAlgorithm algorithm : {PixelAlgorithm::kExact, PixelAlgorithm::kBinned}) {
+    MeasureOptions options;
+    options.algorithm = algorithm;
+    const Measured one = measured(specification_tensors(), options);
+    options.pixel.num_threads = 3;
+    const Measured three = measured(specification_tensors(), options);
+    EXPECT_EQ(three.metrics, one.metrics);
+    EXPECT_EQ(three.brackets, one.brackets);
+    EXPECT_EQ(three.aupimo.exact.by_image, one.aupimo.exact.by_image);
+  }
+}
+
+TEST_F(MeasuredFile, InBinsHasBracketsAroundTheExactValuesAndTheSameAupimo) {
+  MeasureOptions options;
+  options.aupimo_lower = 0.01;
+  options.aupimo_upper = 0.5;
+  const Measured exact = measured(specification_tensors(), options);
+  EXPECT_FALSE(exact.brackets);
+  options.algorithm = PixelAlgorithm::kBinned;
+  const Measured binned = measured(specification_tensors(), options);
+  ASSERT_TRUE(binned.brackets);
+  EXPECT_LE(binned.brackets->ap.lower, *exact.metrics.pixel.ap);
+  EXPECT_GE(binned.brackets->ap.upper, *exact.metrics.pixel.ap);
+  EXPECT_NEAR(*binned.metrics.pixel.aupro, *exact.metrics.pixel.aupro, 1e-3);
+  EXPECT_EQ(binned.metrics.pixel.num_regions, 4);
+  ASSERT_TRUE(exact.aupimo.exact.mean);
+  EXPECT_EQ(binned.aupimo.exact.mean, exact.aupimo.exact.mean);
+  EXPECT_EQ(binned.metrics.image, exact.metrics.image);
 }
 
 TEST_F(MeasuredFile, LeavesOutWhatHasNoTensors) {
@@ -111,6 +149,31 @@ TEST_F(MeasuredFile, NamesTheImageWhoseMapIsNotFinite) {
   expect_refused(tensors, "the map of image 2 is nan at row 3, column 4");
   tensors["map"][2][3][4] = std::numeric_limits<float>::infinity();
   expect_refused(tensors, "the map of image 2 is inf at row 3, column 4");
+  MeasureOptions options;
+  options.algorithm = PixelAlgorithm::kBinned;
+  EXPECT_THAT([&] { (void)measured(tensors, options); },
+              ThrowsMessage<DataError>(HasSubstr("the map of image 2 is inf at row 3")));
+}
+
+TEST_F(MeasuredFile, NamesTheFirstImageWhoseMaskHasAThirdValue) {
+  TensorMap tensors = specification_tensors();
+  tensors["mask"][3][0][1] = 2;
+  tensors["mask"][1][2][3] = 255;
+  expect_refused(tensors, "the mask of image 1 is 255 at row 2, column 3");
+}
+
+TEST_F(MeasuredFile, OfMorePixelsThanExactCountsIsRefusedWithTheRemedy) {
+  // 4,097 maps of 1024 x 1024, 17 GB: the file has no blocks, and nothing of it is read.
+  std::string header =
+      R"({"map":{"dtype":"F32","shape":[4097,1024,1024],"data_offsets":[0,17184063488]}})";
+  header.append(8 - header.size() % 8, ' ');  // Aligned, or the map would be copied.
+  std::string start(8, '\0');
+  start[0] = static_cast<char>(header.size());
+  write_file_atomically(path(), start + header);
+  std::filesystem::resize_file(path(), 8 + header.size() + 17184063488);
+  EXPECT_THAT([&] { (void)measure(ScoredImages(path()), {}); },
+              ThrowsMessage<DataError>(HasSubstr("4296015872 pixels, the exact algorithm counts up "
+                                                 "to 2^32; use --algorithm binned")));
 }
 
 TEST_F(MeasuredFile, WarnsWhereLabelsAndMasksContradictEachOther) {
@@ -129,6 +192,30 @@ TEST_F(MeasuredFile, WarnsWhereMapsLookInverted) {
   tensors["map"].neg_();
   EXPECT_THAT(measured(tensors).warnings,
               ElementsAre(HasSubstr("pixel AUROC is 0.2102, worse than chance")));
+}
+
+// What ranks do with their shares of a category: the states travel as bytes. One share is empty.
+TEST(BinnedPixelsOfRanks, MergeToTheSameBits) {
+  const std::vector<oracle::PixelImage> images = specification_images();
+  const auto counted = [&](std::size_t first, std::size_t step) {
+    BinnedPixels pixels(0, 1);
+    for (std::size_t i = first; i < images.size(); i += step) {
+      pixels.add(images[i].scores,
+                 oracle::flood_fill(images[i].mask, images[i].height, images[i].width));
+    }
+    return pixels;
+  };
+  const BinnedMetrics expected = counted(0, 1).result(0.3);
+  for (const int num_ranks : {1, 2, 3, 5}) {
+    run_on_threads(num_ranks, [&](Communicator& comm) {
+      const auto rank = static_cast<std::size_t>(comm.rank());
+      BinnedPixels all(0, 1);
+      for (const auto& bytes : comm.all_gather(counted(rank, num_ranks).save())) {
+        all.merge(BinnedPixels::load(bytes));
+      }
+      EXPECT_EQ(all.result(0.3), expected) << num_ranks << " ranks";
+    });
+  }
 }
 
 }  // namespace

@@ -67,6 +67,17 @@ TEST_F(ScoredImagesFile, IsReadAsItWasWritten) {
   EXPECT_TRUE(images.labelled_mask(0, 8).runs.empty());
 }
 
+TEST_F(ScoredImagesFile, MayBeReadAgainAfterItWasForgotten) {
+  // Large enough for whole pages.
+  const at::Tensor map = at::arange(2 * 100 * 100, at::kFloat).view({2, 100, 100});
+  const ScoredImages images = open({{"map", map}});
+  const float before = images.maps()[1][5000];
+  images.forget(0);
+  images.forget(1);
+  EXPECT_EQ(images.maps()[1][5000], before);
+  EXPECT_EQ(before, 15000.0F);
+}
+
 TEST_F(ScoredImagesFile, MayHoldEitherPairOnly) {
   TensorMap pixels = whole();
   pixels.erase("score");

@@ -44,10 +44,10 @@ TEST_F(MetricsCommand, PrintsValuesCountsThresholdAndTime) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("pixels 8: 6 normal, 2 anomalous in 1 regions (8-connected), "
                                     "2 x 2 an image"));
-  EXPECT_THAT(result.out, HasSubstr("pixel  AUROC      0.958333"));  // 11.5 of 12 pairs.
-  EXPECT_THAT(result.out, HasSubstr("image  AUROC      undefined  no_scores"));
+  EXPECT_THAT(result.out, HasSubstr("pixel  AUROC        0.958333"));  // 11.5 of 12 pairs.
+  EXPECT_THAT(result.out, HasSubstr("image  AUROC        undefined  no_scores"));
   EXPECT_THAT(result.out, HasSubstr("at scores >= 0.4"));
-  EXPECT_THAT(result.out, HasSubstr(" s: masks "));
+  EXPECT_THAT(result.out, HasSubstr("exact, 1 thread: masks "));
 }
 
 TEST_F(MetricsCommand, WritesUndefinedValuesAsNullForMachines) {
@@ -58,7 +58,19 @@ TEST_F(MetricsCommand, WritesUndefinedValuesAsNullForMachines) {
   EXPECT_FLOAT_EQ(json.at("pixel").at("f1max_threshold").get<float>(), 0.4F);
   EXPECT_TRUE(json.at("image").at("auroc").is_null());
   EXPECT_EQ(json.at("pixel").at("num_regions"), 1);
-  EXPECT_GE(json.at("seconds").at("metrics").get<double>(), 0);
+  EXPECT_GE(json.at("seconds").at("pixels").get<double>(), 0);
+}
+
+TEST_F(MetricsCommand, PrintsBoundsOfTheBinnedAlgorithm) {
+  const CommandResult result =
+      metrics({two_images(), "--algorithm", "binned", "--threads", "2", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const nlohmann::json json = nlohmann::json::parse(result.out);
+  EXPECT_LE(json.at("brackets").at("auroc").at(0).get<double>(), 11.5 / 12);
+  EXPECT_GE(json.at("brackets").at("auroc").at(1).get<double>(), 11.5 / 12);
+  EXPECT_EQ(json.at("threads"), 2);
+  const CommandResult text = metrics({two_images(), "--algorithm", "binned"});
+  EXPECT_THAT(text.out, AllOf(HasSubstr("exact: 0.9"), HasSubstr("binned, 1 thread: ")));
 }
 
 TEST_F(MetricsCommand, ShowsHowToWriteTheFileFromNumPy) {
@@ -78,7 +90,10 @@ TEST_F(MetricsCommand, EndsWithTwoOnWrongInput) {
            {{other}, other + ": this is a NumPy array (.npy), not safetensors"},
            {{bad}, bad + ": the map of image 1 is nan at row 0, column 1"},
            {{"/nowhere.safetensors"}, "/nowhere.safetensors: cannot be opened"},
-           {{whole, "--limit", "0"}, "limit"},
+           {{whole, "--limit", "0"}, "--limit: 0 is not in (0, 1]"},
+           {{whole, "--algorithm", "fast"}, "--algorithm: fast not in {exact,binned}"},
+           {{whole, "--threads", "0"}, "--threads: Value 0 not in range 1 to 1024"},
+           {{whole, "--aupimo-bounds", "0.1", "0.1"}, "expected 0 < LOWER < UPPER <= 1"},
            {{whole, "--connectivity", "6"}, "--connectivity"},
            {{}, "FILE"}}) {
     const CommandResult result = metrics(arguments);

@@ -1,6 +1,6 @@
+#include "core/comm/agree.h"
 #include "core/comm/mpi_communicator.h"
 #include "core/error.h"
-#include "runner/agree.h"
 #include "runner/coordinator.h"
 #include "runner/installation.h"
 #include "runner/jobs.h"

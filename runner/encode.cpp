@@ -1,8 +1,8 @@
 #include "runner/encode.h"
 
+#include "core/comm/agree.h"
 #include "core/error.h"
 #include "datasets/image.h"
-#include "runner/agree.h"
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>

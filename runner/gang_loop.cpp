@@ -1,10 +1,10 @@
 #include "runner/gang_loop.h"
 
+#include "core/comm/agree.h"
 #include "core/comm/mpi_communicator.h"
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/file.h"
-#include "runner/agree.h"
 #include "runner/channel.h"
 #include "runner/control_input.h"
 #include "runner/rank_start.h"

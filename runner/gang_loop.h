@@ -23,8 +23,8 @@ struct JobControl {
 enum class JobEnd { kDone, kInterrupted };
 
 /// Runs one job on this rank: `run` is the content of the attempt's run.json. Throws JobError, on
-/// every rank alike (`agree.h`), where the job fails for a reason of its own. Anything else that it
-/// throws ends the gang.
+/// every rank alike (`core/comm/agree.h`), where the job fails for a reason of its own. Anything
+/// else that it throws ends the gang.
 using RunJob = std::function<JobEnd(const nlohmann::json& run, JobControl& control)>;
 
 struct GangRank {

@@ -1,11 +1,11 @@
 #include "runner/jobs.h"
 
+#include "core/comm/agree.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "datasets/mask_store.h"
 #include "registry/method.h"
 #include "registry/weights_import.h"
-#include "runner/agree.h"
 #include "runner/encode.h"
 
 #include <optional>

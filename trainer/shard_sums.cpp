@@ -1,6 +1,6 @@
 #include "trainer/shard_sums.h"
 
-#include "trainer/agreement.h"
+#include "core/comm/agree.h"
 
 #include <ATen/ATen.h>
 

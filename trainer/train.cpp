@@ -1,8 +1,8 @@
 #include "trainer/train.h"
 
+#include "core/comm/agree.h"
 #include "core/error.h"
 #include "trainer/adam.h"
-#include "trainer/agreement.h"
 #include "trainer/checkpoint.h"
 #include "trainer/sampler.h"
 #include "trainer/shard_sums.h"
@@ -228,9 +228,9 @@ void Training::update(const Tensors& parameter_gradients) {
 
 void Training::save() {
   if (options_.state_path.empty()) return;
-  agree(comm_, failure_of([&] {
-          if (comm_.rank() == 0) save_state(options_.state_path, state_, options_.identity);
-        }));
+  agree(comm_, [&] {
+    if (comm_.rank() == 0) save_state(options_.state_path, state_, options_.identity);
+  });
 }
 
 TrainResult Training::run(const std::function<void(const StepReport&)>& on_step,

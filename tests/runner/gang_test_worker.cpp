@@ -1,7 +1,7 @@
 // A worker whose jobs do what a test wants to see: {"act": ..., ...} in the spec.
 
+#include "core/comm/agree.h"
 #include "core/error.h"
-#include "runner/agree.h"
 #include "runner/gang_loop.h"
 
 #include <unistd.h>

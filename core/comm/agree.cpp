@@ -1,32 +1,43 @@
-#include "runner/agree.h"
+#include "core/comm/agree.h"
 
 #include "core/error.h"
 
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 namespace assay {
 
 void agree(Communicator& comm, const std::function<void()>& work) {
-  std::string error;
+  const std::string failure = failure_of(work);
+  std::vector<std::string> failures;
+  for (const auto& bytes : comm.all_gather(std::as_bytes(std::span(failure)))) {
+    failures.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  }
+  throw_first_failure(failures);
+}
+
+std::string failure_of(const std::function<void()>& work) {
+  std::string failure;
   try {
     work();
+    return {};
   } catch (const CommError&) {
     throw;
   } catch (const std::bad_alloc&) {
-    error = "out of memory";
-  } catch (const std::exception& thrown) {
-    error = thrown.what();
-    if (error.empty()) error = "an error without a message";
+    return "out of memory";
+  } catch (const c10::Error& error) {
+    failure = error.what_without_backtrace();
+  } catch (const std::exception& error) {
+    failure = error.what();
   }
-  for (const auto& bytes : comm.all_gather(std::as_bytes(std::span(error)))) {
-    if (bytes.empty()) continue;
-    std::string first(bytes.size(), '\0');
-    std::memcpy(first.data(), bytes.data(), bytes.size());
-    throw JobError("{}", first);
+  return failure.empty() ? "an error without a message" : failure;
+}
+
+void throw_first_failure(const std::vector<std::string>& failures) {
+  for (const std::string& failure : failures) {
+    if (!failure.empty()) throw JobError("{}", failure);
   }
 }
 

@@ -315,33 +315,7 @@ void add_shape_change(Defect& f, const DefectSite& s, Draws& d) {
       f.layers = {lip, l};
       break;
     }
-    default:  // kMisplaced, kMissing on what has no parts: a patch from elsewhere.
-      w.form = Warp::Form::kShift;
-      w.radius = d.range(0.22F, 0.42F) * size;
-      w.strength = d.range(0.15F, 0.4F) * size;
-  }
-}
-
-void add_part_change(Defect& f, const DefectSite& s, Draws& d) {
-  if (s.details.empty()) {
-    if (f.kind == DefectKind::kMisplaced) {
-      add_shape_change(f, s, d);
-      return;
-    }
-    Layer l = blob(s, d, 0.2F, 0.42F, 0.2F, 0.0F);
-    l.paint = s.is_object ? Paint::kBackground : Paint::kFlatten;
-    f.layers.push_back(l);
-    return;
-  }
-  f.edit.part = s.details[static_cast<std::size_t>(d.below(static_cast<int>(s.details.size())))];
-  if (f.kind == DefectKind::kMissing) {
-    f.edit.form = d.chance(0.8F) ? PartEdit::Form::kRemove : PartEdit::Form::kRecolour;
-  } else {
-    f.edit.form = PartEdit::Form::kMove;
-    const float t = d.angle(), r = d.range(0.15F, 0.35F);
-    f.edit.dx = r * std::cos(t);
-    f.edit.dy = r * std::sin(t);
-    f.edit.turn = d.range(-1.5F, 1.5F);
+    default: break;
   }
 }
 
@@ -360,13 +334,12 @@ void add_broken(Defect& f, const DefectSite& s, Draws& d) {
 void add_unseen_defect(Defect& defect, const DefectSite& site, Draws& draws);
 
 std::string_view defect_name(DefectKind kind) {
-  static constexpr std::array<std::string_view, 34> kNames = {
-      "scratch",   "stain",         "hole",    "crack",     "dent",         "missing_part",
-      "bent",      "contamination", "thread",  "burn",      "colour_patch", "edge_chip",
-      "print",     "cut",           "bubble",  "misplaced", "smudge",       "glue",
-      "broken",    "scuff",         "gouge",   "rust",      "fold",         "punctures",
-      "smear",     "wrinkles",      "pitting", "swirl",     "peel",         "fray",
-      "watermark", "crust",         "mould",   "warp"};
+  static constexpr std::array<std::string_view, 32> kNames = {
+      "scratch",   "stain", "hole",         "crack",     "dent",  "bent", "contamination",
+      "thread",    "burn",  "colour_patch", "edge_chip", "print", "cut",  "bubble",
+      "smudge",    "glue",  "broken",       "scuff",     "gouge", "rust", "fold",
+      "punctures", "smear", "wrinkles",     "pitting",   "swirl", "peel", "fray",
+      "watermark", "crust", "mould",        "warp"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -382,8 +355,6 @@ Defect make_defect(DefectKind kind, const DefectSite& site, Draws& draws) {
     case DefectKind::kHole: add_hole(defect, site, draws); break;
     case DefectKind::kEdgeChip: add_edge_chip(defect, site, draws, 0.15F, 0.32F); break;
     case DefectKind::kBroken: add_broken(defect, site, draws); break;
-    case DefectKind::kMissing:
-    case DefectKind::kMisplaced: add_part_change(defect, site, draws); break;
     case DefectKind::kDent:
     case DefectKind::kBent:
     case DefectKind::kCut: add_shape_change(defect, site, draws); break;

@@ -13,7 +13,6 @@ enum class DefectKind {
   kHole,
   kCrack,
   kDent,
-  kMissing,
   kBent,
   kContamination,
   kThread,
@@ -23,7 +22,6 @@ enum class DefectKind {
   kPrint,
   kCut,
   kBubble,
-  kMisplaced,
   kSmudge,
   kGlue,
   kBroken,
@@ -88,27 +86,18 @@ struct Layer {
 
 /// A displacement of what is drawn: the colour at (x, y) is what was at the returned point.
 struct Warp {
-  enum class Form { kNone, kBend, kPinch, kSwirl, kShift, kWave, kFold, kSmear };
+  enum class Form { kNone, kBend, kPinch, kSwirl, kWave, kFold, kSmear };
   Form form = Form::kNone;
   float x = 0.0F, y = 0.0F, radius = 0.4F, angle = 0.0F, strength = 0.0F;
   bool local = false;  ///< A bend that ends at `radius`: in a texture, which has no far end.
 };
 void apply_warp(const Warp& warp, float& x, float& y);
 
-/// A change of one of an object's parts.
-struct PartEdit {
-  enum class Form { kNone, kRemove, kMove, kRecolour };
-  Form form = Form::kNone;
-  int part = -1;
-  float dx = 0.0F, dy = 0.0F, turn = 0.0F;
-};
-
 /// All that makes a defective twin of a normal drawing.
 struct Defect {
   DefectKind kind = DefectKind::kScratch;
   std::vector<Layer> layers;
   Warp warp;
-  PartEdit edit;
 };
 
 /// What a defect has to know of the picture that it spoils.
@@ -117,9 +106,8 @@ struct DefectSite {
   float x = 0.0F, y = 0.0F;            ///< A random point of the object.
   float edge_x = 0.0F, edge_y = 0.0F;  ///< A random point of its outline.
   float centre_x = 0.0F, centre_y = 0.0F;
-  float size = 1.0F;         ///< Half the object's extent.
-  Rgb surface;               ///< The colour at (x, y).
-  std::vector<int> details;  ///< Indices of parts that may be taken away or moved.
+  float size = 1.0F;  ///< Half the object's extent.
+  Rgb surface;        ///< The colour at (x, y).
 };
 [[nodiscard]] Defect make_defect(DefectKind kind, const DefectSite& site, Draws& draws);
 

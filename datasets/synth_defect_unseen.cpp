@@ -111,6 +111,29 @@ void add_peel(Defect& f, const DefectSite& s, Draws& d) {
   f.layers = {shadow, bare, lip};
 }
 
+/// What is wiped leaves a film.
+void add_film(Defect& f, const DefectSite& s, Draws& d) {
+  Layer l = stroke(s.x, s.y, f.warp.angle, 1.6F * f.warp.radius, d.range(-0.05F, 0.05F),
+                   0.35F * f.warp.radius);
+  l.soft = 0.4F;
+  l.colour = mix(s.surface, away_from(s.surface, d), 0.4F);
+  l.opacity = d.range(0.5F, 0.8F);
+  f.layers.push_back(l);
+}
+
+/// A surface that is out of shape catches the light.
+void add_slope(Defect& f, Draws& d) {
+  Layer l;
+  l.x = f.warp.x;
+  l.y = f.warp.y;
+  l.a = l.b = 0.8F * f.warp.radius;
+  l.paint = Paint::kRelief;
+  l.opacity = d.sign() * d.range(0.45F, 0.75F);
+  l.soft = 0.3F;
+  l.seed = d.seed();
+  f.layers.push_back(l);
+}
+
 void add_cells(Defect& f, const DefectSite& s, Draws& d) {
   Layer l = blob_at(s, d, 0.25F, 0.48F, 0.3F, 0.1F);
   switch (f.kind) {
@@ -174,17 +197,20 @@ void add_unseen_defect(Defect& f, const DefectSite& s, Draws& d) {
     }
     case DefectKind::kSmear:
       f.warp.form = Warp::Form::kSmear;
-      f.warp.radius = d.range(0.3F, 0.5F) * size;
+      f.warp.radius = d.range(0.35F, 0.55F) * size;
+      add_film(f, s, d);
       break;
     case DefectKind::kSwirl:
       f.warp.form = Warp::Form::kSwirl;
       f.warp.radius = d.range(0.35F, 0.6F) * size;
-      f.warp.strength = d.sign() * d.range(1.6F, 3.0F);
+      f.warp.strength = d.sign() * d.range(2.0F, 3.5F);
+      add_slope(f, d);
       break;
     case DefectKind::kWarp:
       f.warp.form = Warp::Form::kWave;
       f.warp.radius = d.range(0.4F, 0.65F) * size;
-      f.warp.strength = d.range(0.07F, 0.13F);
+      f.warp.strength = d.range(0.08F, 0.14F);
+      add_slope(f, d);
       break;
     case DefectKind::kWatermark: {
       Layer l = blob_at(s, d, 0.2F, 0.4F, 0.35F, 0.0F);

@@ -10,7 +10,7 @@ namespace {
 /// A mask pixel: covered by a layer at least this much, or this far from the flawless colour.
 constexpr float kCovered = 0.3F, kChanged = 0.05F;
 /// What a defect must reach to be seen: share of the picture, mean change of its pixels.
-constexpr float kSmallestShare = 0.0012F, kFaintestChange = 0.08F;
+constexpr float kSmallestShare = 0.004F, kFaintestChange = 0.1F;
 constexpr int kAttempts = 24;
 
 float difference(Rgb a, Rgb b) {
@@ -54,7 +54,7 @@ void choose_product(Scene& s, Draws& d) {
       const bool to_white = s.roles[0].r + s.roles[0].g + s.roles[0].b < 1.5F;
       s.background = mix(s.background, to_white ? Rgb{1, 1, 1} : Rgb{0, 0, 0}, 0.45F);
     }
-    s.background_second = s.background * d.range(0.75F, 1.2F);
+    s.background_second = s.background * d.range(0.88F, 1.1F);
     static constexpr Texture kGrounds[] = {Texture::kPlain,   Texture::kPlain, Texture::kCarpet,
                                            Texture::kGranite, Texture::kWood,  Texture::kBrushed};
     s.background_look.texture = kGrounds[d.below(6)];
@@ -73,8 +73,8 @@ void choose_specimen(Scene& s, Draws& d, bool close_ups) {
   const float turn = s.category->is_object || d.chance(0.3F) ? d.angle() : d.range(-0.15F, 0.15F);
   s.cosine = std::cos(turn);
   s.sine = std::sin(turn);
-  s.scale = d.range(0.62F, 0.94F);
-  const float slack = std::max(0.0F, 0.92F - s.scale);
+  s.scale = d.range(0.72F, 0.96F);
+  const float slack = std::max(0.0F, 0.94F - s.scale);
   s.x = d.range(-slack, slack);
   s.y = d.range(-slack, slack);
   s.look.seed = d.seed();
@@ -137,9 +137,6 @@ DefectSite find_site(const Scene& s, const Canvas& canvas, Draws& d) {
   site.centre_x = s.x;
   site.centre_y = s.y;
   site.size = s.scale;
-  for (std::size_t i = 0; i < s.parts.size(); ++i) {
-    if (s.parts[i].detail) site.details.push_back(static_cast<int>(i));
-  }
   return site;
 }
 

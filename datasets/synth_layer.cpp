@@ -83,7 +83,7 @@ void apply_warp(const Warp& w, float& x, float& y) {
   if (w.form == Warp::Form::kNone) return;
   const float dx = x - w.x, dy = y - w.y;
   const float c = std::cos(w.angle), s = std::sin(w.angle);
-  const float u = c * dx + s * dy, v = -s * dx + c * dy;
+  const float u = c * dx + s * dy;
   const float r = std::sqrt(dx * dx + dy * dy) / w.radius;
   switch (w.form) {
     case Warp::Form::kBend: {
@@ -108,11 +108,6 @@ void apply_warp(const Warp& w, float& x, float& y) {
       y = w.y + std::sin(t) * dx + std::cos(t) * dy;
       break;
     }
-    case Warp::Form::kShift:
-      if (std::max(std::abs(u), std::abs(v) * 1.4F) >= w.radius) return;
-      x += c * w.strength;
-      y += s * w.strength;
-      break;
     case Warp::Form::kWave: {
       if (r >= 1.0F) return;
       const float k = w.strength * (1.0F - r * r) * std::sin(u * 14.0F);

@@ -47,12 +47,8 @@ class Builder {
   void circles_around(Role role, int n, float distance, float radius, float phase = 0.0F) {
     for (int i = 0; i < n; ++i) {
       const float t = phase + 2.0F * kPi * static_cast<float>(i) / static_cast<float>(n);
-      detail(circle(role, distance * std::cos(t), distance * std::sin(t), radius));
+      circle(role, distance * std::cos(t), distance * std::sin(t), radius);
     }
-  }
-  static Part& detail(Part& part) {
-    part.detail = true;
-    return part;
   }
   static Part& flat(Part& part) {
     part.relief = 0.0F;
@@ -104,8 +100,8 @@ void round_things(Object object, Draws& d, Builder& o) {
       const int spokes = 5 + d.below(4);
       for (int i = 0; i < spokes; ++i) {
         const float t = 2.0F * kPi * static_cast<float>(i) / static_cast<float>(spokes);
-        Builder::detail(o.ellipse(Role::kCut, 0.45F * std::cos(t), 0.45F * std::sin(t), 0.17F,
-                                  0.09F + 0.2F / static_cast<float>(spokes), t));
+        o.ellipse(Role::kCut, 0.45F * std::cos(t), 0.45F * std::sin(t), 0.17F,
+                  0.09F + 0.2F / static_cast<float>(spokes), t);
       }
       o.circle(Role::kSecond, 0, 0, 0.16F);
       break;
@@ -116,8 +112,7 @@ void round_things(Object object, Draws& d, Builder& o) {
       for (int i = 0; i < 12; ++i) {
         const float t = kPi / 6.0F * static_cast<float>(i);
         const float c = std::cos(t), s = std::sin(t);
-        Builder::flat(
-            Builder::detail(o.bar(Role::kDark, 0.6F * c, 0.6F * s, 0.68F * c, 0.68F * s, 0.03F)));
+        Builder::flat(o.bar(Role::kDark, 0.6F * c, 0.6F * s, 0.68F * c, 0.68F * s, 0.03F));
       }
       const float h = d.angle(), m = d.angle();
       o.bar(Role::kDark, 0, 0, 0.35F * std::cos(h), 0.35F * std::sin(h), 0.045F);
@@ -172,8 +167,8 @@ void machine_parts(Object object, Draws& d, Builder& o) {
       o.box(Role::kMain, 0.3F, 0, 0.62F, 0.09F, 0.02F);
       const int teeth = 2 + d.below(3);
       for (int i = 0; i < teeth; ++i) {
-        Builder::detail(o.box(Role::kMain, 0.4F + 0.17F * static_cast<float>(i), 0.16F, 0.055F,
-                              d.range(0.1F, 0.16F), 0.01F));
+        o.box(Role::kMain, 0.4F + 0.17F * static_cast<float>(i), 0.16F, 0.055F,
+              d.range(0.1F, 0.16F), 0.01F);
       }
       o.circle(Role::kMain, -0.55F, 0, 0.38F);
       o.circle(Role::kCut, -0.62F, 0, d.range(0.14F, 0.22F));
@@ -182,29 +177,28 @@ void machine_parts(Object object, Draws& d, Builder& o) {
     case Object::kPipe:
       o.box(Role::kMain, 0, 0, 0.85F, 0.28F, 0.03F);
       o.box(Role::kLight, 0, -0.12F, 0.83F, 0.05F, 0.04F).relief = 0.0F;
-      Builder::detail(o.box(Role::kSecond, -0.75F, 0, 0.13F, 0.38F, 0.03F));
-      Builder::detail(o.box(Role::kSecond, 0.75F, 0, 0.13F, 0.38F, 0.03F));
+      o.box(Role::kSecond, -0.75F, 0, 0.13F, 0.38F, 0.03F);
+      o.box(Role::kSecond, 0.75F, 0, 0.13F, 0.38F, 0.03F);
       break;
     case Object::kSocket:
       o.box(Role::kMain, 0, 0, 0.85F, 0.85F, 0.15F);
       o.circle(Role::kLight, 0, 0, 0.62F).relief = -1.0F;
-      Builder::detail(o.circle(Role::kDark, -0.25F, 0, 0.1F));
-      Builder::detail(o.circle(Role::kDark, 0.25F, 0, 0.1F));
-      if (d.chance(0.5F)) Builder::detail(o.circle(Role::kDark, 0, 0.28F, 0.08F));
+      o.circle(Role::kDark, -0.25F, 0, 0.1F);
+      o.circle(Role::kDark, 0.25F, 0, 0.1F);
+      if (d.chance(0.5F)) o.circle(Role::kDark, 0, 0.28F, 0.08F);
       break;
     case Object::kPadlock:
       o.ring(Role::kLight, 0, -0.3F, 0.42F, 0.1F);
       o.box(Role::kMain, 0, 0.3F, 0.66F, 0.55F, 0.1F);
-      Builder::detail(o.circle(Role::kDark, 0, 0.22F, 0.12F));
-      Builder::detail(o.box(Role::kDark, 0, 0.42F, 0.05F, 0.16F, 0.02F));
+      o.circle(Role::kDark, 0, 0.22F, 0.12F);
+      o.box(Role::kDark, 0, 0.42F, 0.05F, 0.16F, 0.02F);
       Builder::flat(o.box(Role::kSecond, 0, 0.72F, 0.5F, 0.04F));
       break;
     case Object::kPropeller: {
       const int blades = 3 + d.below(3);
       for (int i = 0; i < blades; ++i) {
         const float t = 2.0F * kPi * static_cast<float>(i) / static_cast<float>(blades);
-        Builder::detail(
-            o.leaf(Role::kMain, 0.5F * std::cos(t), 0.5F * std::sin(t), 0.45F, 0.2F, t));
+        o.leaf(Role::kMain, 0.5F * std::cos(t), 0.5F * std::sin(t), 0.45F, 0.2F, t);
       }
       o.circle(Role::kSecond, 0, 0, 0.24F);
       o.circle(Role::kDark, 0, 0, 0.08F);
@@ -217,7 +211,7 @@ void machine_parts(Object object, Draws& d, Builder& o) {
       for (int row = 0; row < 2; ++row) {
         for (int i = 0; i < pins; ++i) {
           const float x = -0.62F + 1.24F * static_cast<float>(i) / static_cast<float>(pins - 1);
-          Builder::detail(o.box(Role::kLight, x, row == 0 ? -0.16F : 0.16F, 0.07F, 0.09F, 0.01F));
+          o.box(Role::kLight, x, row == 0 ? -0.16F : 0.16F, 0.07F, 0.09F, 0.01F);
         }
       }
       break;
@@ -225,8 +219,8 @@ void machine_parts(Object object, Draws& d, Builder& o) {
     case Object::kFuse:
       o.box(Role::kLight, 0, 0, 0.6F, 0.24F, 0.02F);
       o.bar(Role::kDark, -0.5F, d.range(-0.05F, 0.05F), 0.5F, d.range(-0.05F, 0.05F), 0.025F);
-      Builder::detail(o.box(Role::kMain, -0.68F, 0, 0.22F, 0.28F, 0.06F));
-      Builder::detail(o.box(Role::kMain, 0.68F, 0, 0.22F, 0.28F, 0.06F));
+      o.box(Role::kMain, -0.68F, 0, 0.22F, 0.28F, 0.06F);
+      o.box(Role::kMain, 0.68F, 0, 0.22F, 0.28F, 0.06F);
       break;
     case Object::kSpool: {
       o.box(Role::kSecond, 0, 0, 0.5F, 0.6F, 0.02F);
@@ -246,11 +240,11 @@ void chip(Draws& d, Builder& o) {
   const int legs = 4 + d.below(4);
   for (int i = 0; i < legs; ++i) {
     const float x = -0.65F + 1.3F * static_cast<float>(i) / static_cast<float>(legs - 1);
-    Builder::detail(o.box(Role::kLight, x, -0.68F, 0.05F, 0.2F, 0.01F));
-    Builder::detail(o.box(Role::kLight, x, 0.68F, 0.05F, 0.2F, 0.01F));
+    o.box(Role::kLight, x, -0.68F, 0.05F, 0.2F, 0.01F);
+    o.box(Role::kLight, x, 0.68F, 0.05F, 0.2F, 0.01F);
   }
   o.box(Role::kMain, 0, 0, 0.85F, 0.52F, 0.04F);
-  Builder::detail(o.circle(Role::kDark, -0.68F, 0.34F, 0.07F));
+  o.circle(Role::kDark, -0.68F, 0.34F, 0.07F);
   for (int i = 0; i < 3; ++i) {
     Builder::flat(o.box(Role::kSecond, 0.05F, -0.15F + 0.15F * static_cast<float>(i),
                         d.range(0.2F, 0.4F), 0.03F));
@@ -262,8 +256,8 @@ void household(Object object, Draws& d, Builder& o) {
     case Object::kBottle:
       o.box(Role::kMain, 0, 0.25F, 0.42F, 0.68F, 0.15F);
       o.box(Role::kMain, 0, -0.55F, 0.16F, 0.3F, 0.04F);
-      Builder::detail(o.box(Role::kSecond, 0, -0.85F, 0.2F, 0.1F, 0.02F));
-      Builder::detail(o.box(Role::kLight, 0, d.range(0.2F, 0.4F), 0.4F, 0.25F, 0.02F));
+      o.box(Role::kSecond, 0, -0.85F, 0.2F, 0.1F, 0.02F);
+      o.box(Role::kLight, 0, d.range(0.2F, 0.4F), 0.4F, 0.25F, 0.02F);
       Builder::flat(o.box(Role::kSecond, 0, 0.3F, 0.25F, 0.04F));
       break;
     case Object::kCapsule:
@@ -288,21 +282,21 @@ void household(Object object, Draws& d, Builder& o) {
       for (int row = 0; row < 2; ++row) {
         for (int i = 0; i < columns; ++i) {
           const float x = (static_cast<float>(i) + 0.5F) * 1.6F / static_cast<float>(columns);
-          Builder::detail(o.circle(Role::kMain, x - 0.8F, row == 0 ? -0.32F : 0.32F, 0.2F));
+          o.circle(Role::kMain, x - 0.8F, row == 0 ? -0.32F : 0.32F, 0.2F);
         }
       }
       break;
     }
     case Object::kStar:
       o.star(Role::kMain, 0, 0, 0.95F, d.range(0.4F, 0.55F), 5 + d.below(3));
-      if (d.chance(0.5F)) Builder::detail(o.circle(Role::kSecond, 0, 0, 0.15F));
+      if (d.chance(0.5F)) o.circle(Role::kSecond, 0, 0, 0.15F);
       break;
     case Object::kBattery:
       o.box(Role::kMain, 0, 0, 0.8F, 0.32F, 0.05F);
-      Builder::detail(o.box(Role::kLight, 0.86F, 0, 0.09F, 0.12F, 0.02F));
+      o.box(Role::kLight, 0.86F, 0, 0.09F, 0.12F, 0.02F);
       o.box(Role::kSecond, 0.5F, 0, 0.28F, 0.32F, 0.04F);
-      Builder::flat(Builder::detail(o.box(Role::kLight, -0.45F, 0, 0.12F, 0.03F)));
-      Builder::flat(Builder::detail(o.box(Role::kLight, 0.5F, 0, 0.12F, 0.03F)));
+      Builder::flat(o.box(Role::kLight, -0.45F, 0, 0.12F, 0.03F));
+      Builder::flat(o.box(Role::kLight, 0.5F, 0, 0.12F, 0.03F));
       break;
     case Object::kArrow:
       o.box(Role::kMain, -0.25F, 0, 0.6F, d.range(0.12F, 0.22F), 0.02F);
@@ -321,11 +315,11 @@ void household(Object object, Draws& d, Builder& o) {
     case Object::kDice: {
       o.box(Role::kMain, 0, 0, 0.82F, 0.82F, 0.18F);
       const int n = 1 + d.below(6);
-      if (n % 2 == 1) Builder::detail(o.circle(Role::kLight, 0, 0, 0.14F));
+      if (n % 2 == 1) o.circle(Role::kLight, 0, 0, 0.14F);
       for (int i = 0; i < n / 2; ++i) {
         const float x = i == 1 ? -0.45F : 0.45F, y = i == 2 ? 0.0F : 0.45F;
-        Builder::detail(o.circle(Role::kLight, x, y, 0.14F));
-        Builder::detail(o.circle(Role::kLight, -x, -y, 0.14F));
+        o.circle(Role::kLight, x, y, 0.14F);
+        o.circle(Role::kLight, -x, -y, 0.14F);
       }
       break;
     }
@@ -336,18 +330,18 @@ void household(Object object, Draws& d, Builder& o) {
       break;
     case Object::kCard:
       o.box(Role::kMain, 0, 0, 0.92F, 0.6F, 0.08F);
-      Builder::detail(o.box(Role::kLight, -0.55F, -0.05F, 0.17F, 0.13F, 0.03F));
+      o.box(Role::kLight, -0.55F, -0.05F, 0.17F, 0.13F, 0.03F);
       for (int i = 0; i < 4; ++i) {
-        Builder::flat(Builder::detail(
-            o.box(Role::kSecond, -0.6F + 0.4F * static_cast<float>(i), 0.3F, 0.14F, 0.05F)));
+        Builder::flat(
+            o.box(Role::kSecond, -0.6F + 0.4F * static_cast<float>(i), 0.3F, 0.14F, 0.05F));
       }
       Builder::flat(o.box(Role::kDark, 0, -0.42F, 0.92F, 0.07F, 0.0F));
       break;
     case Object::kTube:
       o.polygon(Role::kMain, 0.3F, 0, 0.5F, 4, kPi / 4).a = 0.45F;
       o.box(Role::kMain, -0.2F, 0, 0.65F, 0.32F, 0.05F);
-      Builder::detail(o.box(Role::kSecond, 0.72F, 0, 0.16F, 0.2F, 0.02F));
-      Builder::flat(Builder::detail(o.box(Role::kLight, -0.3F, 0, 0.35F, 0.1F)));
+      o.box(Role::kSecond, 0.72F, 0, 0.16F, 0.2F, 0.02F);
+      Builder::flat(o.box(Role::kLight, -0.3F, 0, 0.35F, 0.1F));
       break;
     default: o.box(Role::kMain, 0, 0, 0.8F, 0.8F);
   }

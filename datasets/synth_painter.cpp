@@ -74,22 +74,7 @@ class Painter {
   }
 
   void paint_object() {
-    for (std::size_t i = 0; i < s_.parts.size(); ++i) {
-      Part part = s_.parts[i];
-      if (defect_ != nullptr && defect_->edit.part == static_cast<int>(i)) {
-        const PartEdit& edit = defect_->edit;
-        if (edit.form == PartEdit::Form::kRemove) continue;
-        if (edit.form == PartEdit::Form::kMove) {
-          part.x += edit.dx;
-          part.y += edit.dy;
-          part.angle += edit.turn;
-        }
-        if (edit.form == PartEdit::Form::kRecolour) {
-          part.role = part.role == Role::kSecond ? Role::kDark : Role::kSecond;
-        }
-      }
-      paint_part(part);
-    }
+    for (const Part& part : s_.parts) paint_part(part);
   }
 
   void paint_part(const Part& part) {

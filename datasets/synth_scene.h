@@ -98,7 +98,6 @@ struct Part {
   Role role = Role::kMain;
   float x = 0.0F, y = 0.0F, angle = 0.0F;
   float a = 0.5F, b = 0.5F, c = 0.0F;  ///< Sizes; their meaning follows from the outline.
-  bool detail = false;                 ///< A defect may take it away or move it.
   float relief = 1.0F;                 ///< 1 raised, -1 engraved, 0 flat.
 };
 /// (x, y): in the part's frame, its centre the origin and `angle` taken out.

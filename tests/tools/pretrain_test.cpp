@@ -37,7 +37,7 @@ void train(PretrainState& state, int steps) {
   CaptionWriter writer(tokenizer());
   for (int i = 0; i < steps; ++i) {
     const PretrainBatch batch = make_batch(small_batches(), state.step, writer);
-    pretrain_losses(clip, batch, {}).total.backward();
+    pretrain_losses(clip, state.weights, batch, {}).total.backward();
     optimiser_step({.warm_up_steps = 2, .steps = 10}, state,
                    std::get<0>(at::_unique(batch.texts.flatten())));
   }
@@ -120,7 +120,7 @@ TEST(Pretrain, LowersItsLossOnOneBatch) {
   const PretrainBatch batch = make_batch(small_batches(), 0, writer);
   double first = 0.0, last = 0.0;
   for (int i = 0; i < 15; ++i) {
-    const PretrainLosses losses = pretrain_losses(clip, batch, {});
+    const PretrainLosses losses = pretrain_losses(clip, state.weights, batch, {});
     last = losses.total.item<double>();
     if (i == 0) first = last;
     losses.total.backward();

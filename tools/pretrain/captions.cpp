@@ -45,7 +45,6 @@ std::string_view adjective(std::string_view defect) {
       {"hole", "punctured"},
       {"crack", "cracked"},
       {"dent", "dented"},
-      {"missing_part", "incomplete"},
       {"bent", "bent"},
       {"contamination", "dirty"},
       {"burn", "burnt"},
@@ -54,8 +53,7 @@ std::string_view adjective(std::string_view defect) {
       {"cut", "cut"},
       {"smudge", "smudged"},
       {"broken", "broken"},
-      {"scuff", "scuffed"},
-      {"misplaced", "misassembled"}};
+      {"scuff", "scuffed"}};
   const auto found = kWords.find(defect);
   return found == kWords.end() ? std::string_view{} : found->second;
 }

@@ -19,12 +19,11 @@ constexpr std::int64_t kGroup = 64;  // Captions to choose from.
 constexpr std::int64_t kBatch = 40;
 
 std::vector<Drawing> held_out_drawings(const HeldOutOptions& o) {
-  const std::vector<DefectKind> kinds = pool_defects(DrawingPool::kHeldOut);
+  const std::vector<DefectKind> kinds = pool_defects(o.pool);
   std::vector<Drawing> drawings;
   for (std::int64_t i = 0; i < o.size; ++i) {
-    DrawingRequest request =
-        random_request(DrawingPool::kHeldOut, o.seed, static_cast<std::uint64_t>(i),
-                       static_cast<int>(o.image_size));
+    DrawingRequest request = random_request(o.pool, o.seed, static_cast<std::uint64_t>(i),
+                                            static_cast<int>(o.image_size));
     if (i % 2 == 0) {
       drawings.push_back(draw_normal(request));
     } else {

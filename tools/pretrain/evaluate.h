@@ -15,6 +15,7 @@ struct HeldOutOptions {
   std::uint64_t seed = 20240521;
   std::int64_t size = 2000;       ///< Drawings; kinds in equal shares.
   std::int64_t image_size = 128;  ///< Pixels.
+  DrawingPool pool = DrawingPool::kHeldOut;
 };
 
 /// What a backbone knows of the held-out list. AUROCs are fractions.

@@ -40,7 +40,11 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 PretrainState first_state(const TrainOptions& o) {
   const fs::path checkpoint = o.folder / "checkpoint.safetensors";
   if (fs::exists(checkpoint)) return load_state(checkpoint);
-  if (!o.start.empty()) return fresh_state(load_state(o.start).average);
+  if (!o.start.empty()) {
+    TensorMap weights = load_state(o.start).average;
+    add_probes(weights, tiny_sizes());
+    return fresh_state(weights);
+  }
   return fresh_state(initial_weights(tiny_sizes(), o.batches.seed));
 }
 
@@ -53,26 +57,29 @@ void train(const TrainOptions& o) {
   BatchQueue queue(o.batches, state.step, tokenizer);
   std::ofstream curve(o.folder / "loss.csv", std::ios::app);
   if (curve.tellp() == 0) {
-    curve << "step,rate,contrastive,state,patch,anchor,retrieval,state_accuracy,norm,seconds\n";
+    curve << "step,rate,contrastive,state,patch,anchor,twins,probe,retrieval,state_accuracy,norm,"
+             "seconds\n";
   }
   auto saved = std::chrono::steady_clock::now();
   constexpr int kEvery = 20;  // Steps a line of the curve is the mean of.
-  double sums[7] = {};
+  double sums[9] = {};
   auto since = saved;
   while (state.step < o.optimiser.steps) {
     const PretrainBatch batch = queue.next();
-    PretrainLosses losses = pretrain_losses(clip, batch, o.weights);
+    PretrainLosses losses = pretrain_losses(clip, state.weights, batch, o.weights);
     losses.total.backward();
     const double norm = optimiser_step(o.optimiser, state, distinct_tokens(batch.texts));
-    const double values[7] = {
-        losses.contrastive, losses.state,          losses.patch, losses.anchor,
-        losses.retrieval,   losses.state_accuracy, norm};
-    for (int i = 0; i < 7; ++i) sums[i] += values[i] / kEvery;
+    const double values[9] = {losses.contrastive, losses.state,          losses.patch,
+                              losses.anchor,      losses.twins,          losses.probe,
+                              losses.retrieval,   losses.state_accuracy, norm};
+    for (int i = 0; i < 9; ++i) sums[i] += values[i] / kEvery;
     if (state.step % kEvery == 0) {
-      curve << fmt::format("{},{:.3g},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.2f},{:.3f}\n",
-                           state.step, learning_rate(o.optimiser, state.step), sums[0], sums[1],
-                           sums[2], sums[3], sums[4], sums[5], sums[6],
-                           seconds_since(since) / kEvery)
+      curve << fmt::format(
+                   "{},{:.3g},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.2f},"
+                   "{:.3f}\n",
+                   state.step, learning_rate(o.optimiser, state.step), sums[0], sums[1], sums[2],
+                   sums[3], sums[4], sums[5], sums[6], sums[7], sums[8],
+                   seconds_since(since) / kEvery)
             << std::flush;
       std::fill(std::begin(sums), std::end(sums), 0.0);
       since = std::chrono::steady_clock::now();
@@ -94,8 +101,9 @@ TensorMap load_weights(const fs::path& path) {
 
 void export_weights(const fs::path& from, const fs::path& to) {
   SafeTensors file;
-  for (const auto& [name, tensor] : load_weights(from)) {
-    file.tensors[name] = tensor.to(at::kHalf).contiguous();
+  const TensorMap weights = load_weights(from);
+  for (const auto& [name, shape] : clip_tensors(tiny_sizes())) {  // Without the probes.
+    file.tensors[name] = weights.at(name).to(at::kHalf).contiguous();
   }
   file.metadata["format"] = "pt";
   write_safetensors(to, file);
@@ -119,7 +127,9 @@ int run(int argc, char** argv) {
   training->add_option("--rate", o.optimiser.peak_rate)->capture_default_str();
   training->add_option("--warm-up", o.optimiser.warm_up_steps)->capture_default_str();
 
-  training->add_option("--state-weight", o.weights.state, "Of the state loss")
+  training->add_option("--contrastive-weight", o.weights.contrastive, "Of the contrastive loss")
+      ->capture_default_str();
+  training->add_option("--state-weight", o.weights.state, "Of the state and twin losses")
       ->capture_default_str();
 
   fs::path weights, target, merges;
@@ -130,6 +140,9 @@ int run(int argc, char** argv) {
   evaluating->add_option("--size", held_out.size, "Drawings")->capture_default_str();
   evaluating->add_option("--image-size", held_out.image_size, "Pixels")->capture_default_str();
 
+  bool seen = false;
+  evaluating->add_flag("--seen", seen, "Drawings such as it was trained on instead");
+
   CLI::App* exporting = app.add_subcommand("export", "Write weights as fp16 safetensors");
   exporting->add_option("checkpoint", weights)->required();
   exporting->add_option("target", target)->required();
@@ -139,6 +152,7 @@ int run(int argc, char** argv) {
   if (training->parsed()) train(o);
   if (evaluating->parsed()) {
     const Clip clip(load_weights(weights), weights.string());
+    if (seen) held_out.pool = DrawingPool::kPretraining;
     fmt::print("{}", to_text(evaluate_held_out(clip, Tokenizer(merges), held_out)));
   }
   if (exporting->parsed()) export_weights(weights, target);

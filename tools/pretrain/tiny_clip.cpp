@@ -40,6 +40,37 @@ at::Tensor balanced_cross_entropy(const at::Tensor& logits,
                 on_negative.sum() / negative.sum().clamp_min(1.0));
 }
 
+/// Blocks whose Q-K patches are read off linearly: 4 and 6 of 8.
+std::vector<std::int64_t> probed_blocks(const ClipSizes& sizes) {
+  return {sizes.vision_layers / 2, sizes.vision_layers * 3 / 4};
+}
+
+std::string probe_name(std::int64_t block, const char* part) {
+  return "probe." + std::to_string(block) + "." + part;
+}
+
+/// V-V patches or probed ones against the mask; in between, patches count for neither side.
+at::Tensor patch_loss(const at::Tensor& logits, const at::Tensor& share) {
+  return balanced_cross_entropy(logits, share.ge(kPatchCovered).to(at::kFloat),
+                                share.eq(0).to(at::kFloat));
+}
+
+/// `hidden` [L, B, 1 + N, W], the probed `blocks` first.
+at::Tensor probe_loss(const at::Tensor& hidden,
+                      const std::vector<std::int64_t>& blocks,
+                      const TensorMap& probes,
+                      const at::Tensor& patch_share) {
+  at::Tensor loss = at::zeros({});
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const at::Tensor patches = hidden[static_cast<std::int64_t>(i)].slice(1, 1);  // [B, N, W]
+    const at::Tensor logits = at::matmul(at::layer_norm(patches, {patches.size(2)}),
+                                         probes.at(probe_name(blocks[i], "weight"))) +
+                              probes.at(probe_name(blocks[i], "bias"));
+    loss = loss + patch_loss(logits, patch_share) / static_cast<double>(blocks.size());
+  }
+  return loss;
+}
+
 /// Texts against an axis that is fixed from the start: the mean of their own two classes' logistic
 /// losses. Without it neither tower has a reason to move first: images learn nothing from texts
 /// whose states are not told apart, nor texts from such images (no progress in 500 steps).
@@ -84,21 +115,32 @@ TensorMap initial_weights(const ClipSizes& sizes, std::uint64_t seed) {
     }
     weights.emplace(name, tensor);
   }
+  add_probes(weights, sizes);
   return weights;
 }
 
+void add_probes(TensorMap& weights, const ClipSizes& sizes) {
+  for (const std::int64_t block : probed_blocks(sizes)) {
+    weights.emplace(probe_name(block, "weight"), at::zeros({sizes.vision_width}));
+    weights.emplace(probe_name(block, "bias"), at::zeros({}));
+  }
+}
+
 PretrainLosses pretrain_losses(const Clip& clip,
+                               const TensorMap& probes,
                                const PretrainBatch& batch,
                                const LossWeights& weights) {
   FeatureSpec spec;
   spec.streams = {"vv"};
   spec.first_block = kTinyFirstVvBlock;
-  spec.layers = {clip.sizes().vision_layers};
+  const std::vector<std::int64_t> probed = probed_blocks(clip.sizes());
+  spec.layers = probed;
+  spec.layers.push_back(clip.sizes().vision_layers);
   spec.cls_ln_post = batch.step % 2 == 0;
-  const VisualFeatures features = clip.encode_images(batch.images, spec);
-  const at::Tensor global = unit(features.global);                          // [B, J]
-  const at::Tensor patches = unit(features.patch.at("vv")[0].slice(1, 1));  // [B, N, J]
-  const at::Tensor texts = unit(clip.encode_texts(batch.texts));            // [U, J]
+  const VisualFeatures features = clip.encode_images(batch.images, spec, /*with_hidden=*/true);
+  const at::Tensor global = unit(features.global);                           // [B, J]
+  const at::Tensor patches = unit(features.patch.at("vv")[-1].slice(1, 1));  // [B, N, J]
+  const at::Tensor texts = unit(clip.encode_texts(batch.texts));             // [U, J]
 
   PretrainLosses losses;
   const at::Tensor logits =  // [B, U]
@@ -120,14 +162,17 @@ PretrainLosses pretrain_losses(const Clip& clip,
   const at::Tensor state = balanced_cross_entropy(state_logits, label, 1.0 - label);
 
   const at::Tensor patch_logits = at::matmul(patches, direction.t());  // [B, N, P]
-  const at::Tensor share = batch.patch_share.unsqueeze(2).expand_as(patch_logits);
-  const at::Tensor patch = balanced_cross_entropy(
-      patch_logits, share.ge(kPatchCovered).to(at::kFloat), share.eq(0).to(at::kFloat));
-
+  const at::Tensor patch =
+      patch_loss(patch_logits, batch.patch_share.unsqueeze(2).expand_as(patch_logits));
+  const at::Tensor of_twins = state_logits.view({-1, 2, state_logits.size(1)});  // Flawless first.
+  const at::Tensor twins = at::softplus(of_twins.select(1, 0) - of_twins.select(1, 1)).mean();
+  const at::Tensor probe = probe_loss(features.hidden, probed, probes, batch.patch_share);
   const at::Tensor anchor = anchor_loss(texts, batch);
 
-  losses.total = weights.contrastive * contrastive + weights.state * state + weights.patch * patch +
-                 weights.anchor * anchor;
+  losses.total = weights.contrastive * contrastive + weights.state * (state + twins) +
+                 weights.patch * patch + weights.anchor * anchor + weights.probe * probe;
+  losses.twins = twins.item<double>();
+  losses.probe = probe.item<double>();
   losses.anchor = anchor.item<double>();
   losses.contrastive = contrastive.item<double>();
   losses.state = state.item<double>();

@@ -17,9 +17,13 @@ namespace assay {
 /// both towers.
 [[nodiscard]] TensorMap initial_weights(const ClipSizes& sizes, std::uint64_t seed);
 
+/// Adds what only pretraining needs, where it is not there yet: linear read-outs of the Q-K stream,
+/// zero at first. `initial_weights` has them; exported weights do not.
+void add_probes(TensorMap& weights, const ClipSizes& sizes);
+
 /// Weights of the losses in their sum.
 struct LossWeights {
-  double contrastive = 1.0, state = 1.0, patch = 1.0, anchor = 1.0;
+  double contrastive = 1.0, state = 1.0, patch = 1.0, anchor = 1.0, probe = 1.0;
 };
 
 /// What is optimised, and what is only looked at.
@@ -29,18 +33,25 @@ struct PretrainLosses {
   double state = 0.0;        ///< Image against pairs of flawless and anomalous texts.
   double patch = 0.0;        ///< V-V patches against the same pairs, by the mask.
   double anchor = 0.0;       ///< Texts' states along a fixed axis.
+  double twins = 0.0;        ///< Defective image above its flawless twin, over the state pairs.
+  double probe = 0.0;        ///< Q-K patches halfway up, by the mask, read off linearly.
   double retrieval = 0.0;    ///< Share of images nearest to their own caption.
   double state_accuracy = 0.0;
 };
 
-/// The losses of one batch. With g the unit global feature, z a unit V-V patch feature and t_n, t_a
-/// the unit features of a state pair, all three are cross-entropies of
+/// The losses of one batch; `probes` holds the tensors of `add_probes`. With g the unit global
+/// feature, z a unit V-V patch feature and t_n, t_a the unit features of a state pair, they are
+/// cross-entropies of
 ///   exp(logit_scale) g t^T over captions,  and over images;
 ///   (g t_a - g t_n) / 0.07,  (z t_a - z t_n) / 0.07,  the temperature of the methods
-///   (`spec/methods-seeds.md` 1.5).
+///   (`spec/methods-seeds.md` 1.5);
+///   the first of these of an image less that of its twin: what tells the two apart is the defect;
+///   w h + b with h a standardised Q-K patch halfway up, so that there is something local for the
+///   class token to gather.
 /// The global feature passes ln_post in even steps and not in odd ones: raw CLIP reads the one,
 /// AnomalyCLIP and FAPrompt the other (`spec/methods-seeds.md` 1.2).
 [[nodiscard]] PretrainLosses pretrain_losses(const Clip& clip,
+                                             const TensorMap& probes,
                                              const PretrainBatch& batch,
                                              const LossWeights& weights);
 

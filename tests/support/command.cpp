@@ -23,14 +23,19 @@ RunningCommand::RunningCommand(const std::vector<std::string>& arguments,
   std::vector<char*> pointers;
   for (std::string& argument : copies) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
-  const std::string out = folder_ / "stdout", err = folder_ / "stderr";
+  const auto open_for_writing = [&](const char* name) {
+    return Descriptor(
+        ::open((folder_ / name).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  };
+  const Descriptor out = open_for_writing("stdout"), err = open_for_writing("stderr");
   pid_ = ::fork();
   if (pid_ != 0) return;
+  ::setpgid(0, 0);
   for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
   ::dup2(input >= 0 ? input : ::open("/dev/null", O_RDONLY), 0);
-  ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), 1);
-  ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), 2);
-  ::execv(pointers[0], pointers.data());
+  ::dup2(out.get(), 1);
+  ::dup2(err.get(), 2);
+  ::execvp(pointers[0], pointers.data());
   std::_Exit(127);
 }
 
@@ -42,6 +47,14 @@ RunningCommand::~RunningCommand() {
 
 void RunningCommand::send(int signal) const { ::kill(pid_, signal); }
 
+std::string RunningCommand::output() const { return read_file(folder_ / "stdout"); }
+
+bool RunningCommand::has_ended() const {
+  siginfo_t info{};  // Left as it is while the child runs.
+  ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT);
+  return info.si_pid == pid_;
+}
+
 CommandResult RunningCommand::wait() {
   int status = 0;
   if (!eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; }, 180)) {
@@ -51,6 +64,14 @@ CommandResult RunningCommand::wait() {
   ended_ = true;
   return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),
           read_file(folder_ / "stdout"), read_file(folder_ / "stderr")};
+}
+
+std::map<std::string, std::string> mpirun_environment() {
+  return {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+          {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+          {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+          {"OMPI_MCA_hwloc_base_binding_policy", "none"},
+          {"OMPI_MCA_mpi_yield_when_idle", "1"}};
 }
 
 bool eventually(const std::function<bool()>& condition, double seconds) {

@@ -15,11 +15,12 @@ struct CommandResult {
   std::string out, err;
 };
 
-/// A program that a test starts, with its own standard input, output and errors.
+/// A program that a test starts, in a process group of its own, with its own standard input, output
+/// and errors.
 class RunningCommand {
  public:
-  /// `environment` is added to the test's own. `folder` receives what is printed; `input` is what
-  /// its standard input holds.
+  /// `arguments`: the program first, looked for in $PATH. `environment` is added to the test's own.
+  /// `folder` receives what is printed; `input` is what its standard input holds.
   RunningCommand(const std::vector<std::string>& arguments,
                  std::filesystem::path folder,
                  const std::map<std::string, std::string>& environment = {},
@@ -31,6 +32,10 @@ class RunningCommand {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   void send(int signal) const;
+  /// What it has printed on standard output so far.
+  [[nodiscard]] std::string output() const;
+  /// Whether it has ended of its own accord; `wait` tells how.
+  [[nodiscard]] bool has_ended() const;
   /// Waits for its end, at most three minutes.
   CommandResult wait();
 
@@ -39,6 +44,9 @@ class RunningCommand {
   pid_t pid_ = -1;
   bool ended_ = false;
 };
+
+/// What Open MPI has to be told where tests run: as root in a container, more ranks than cores.
+[[nodiscard]] std::map<std::string, std::string> mpirun_environment();
 
 /// Asks `condition` until it holds; false after `seconds`.
 [[nodiscard]] bool eventually(const std::function<bool()>& condition, double seconds = 60);

@@ -1,5 +1,5 @@
 #include "core/random.h"
-#include "tests/support/run_program.h"
+#include "tests/support/command.h"
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
@@ -20,25 +20,32 @@ using ::testing::HasSubstr;
 const std::string kProgram = std::string(ASSAY_BINARY_DIR) + "/mpi_train_program";
 
 // The digest of all parameters after each step that a program printed.
-std::map<int, std::string> digests(const ProgramResult& result) {
+std::map<int, std::string> digests(const CommandResult& result) {
   static const std::regex line("step ([0-9]+) ([0-9a-f]{64})\n");
   std::map<int, std::string> found;
-  for (std::sregex_iterator i(result.output.begin(), result.output.end(), line), end; i != end;
-       ++i) {
+  for (std::sregex_iterator i(result.out.begin(), result.out.end(), line), end; i != end; ++i) {
     found[std::stoi((*i)[1])] = (*i)[2];
   }
   return found;
 }
 
-ProgramResult train_under_mpirun(int ranks, std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), kProgram);
-  return run_program(under_mpirun(ranks, arguments), /*timeout_seconds=*/300);
+CommandResult train_under_mpirun(int ranks, const std::vector<std::string>& arguments) {
+  const TemporaryFolder folder;
+  std::vector<std::string> command = {"mpirun", "-np", std::to_string(ranks), kProgram};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return RunningCommand(command, folder.path(), mpirun_environment()).wait();
 }
 
-ProgramResult train_alone(std::vector<std::string> arguments,
+CommandResult train_alone(std::vector<std::string> arguments,
                           const std::function<bool(const std::string&)>& kill_when = {}) {
+  const TemporaryFolder folder;
   arguments.insert(arguments.begin(), {kProgram, "--alone", "yes"});
-  return run_program(arguments, /*timeout_seconds=*/300, kill_when);
+  RunningCommand command(arguments, folder.path());
+  if (kill_when) {
+    EXPECT_TRUE(eventually([&] { return command.has_ended() || kill_when(command.output()); }));
+    command.send(SIGKILL);
+  }
+  return command.wait();
 }
 
 class TrainOverMpiOf : public ::testing::TestWithParam<const char*> {};
@@ -49,8 +56,8 @@ TEST_P(TrainOverMpiOf, GivesTheSameBitsAfterEveryStepOnOneToFourRanks) {
   ASSERT_EQ(one.size(), 24U);
   std::printf("%s, parameters after 24 steps\n  on 1 rank  %s\n", GetParam(), one.at(24).c_str());
   for (int ranks = 2; ranks <= 4; ++ranks) {
-    const ProgramResult result = train_under_mpirun(ranks, {"--method", GetParam()});
-    EXPECT_EQ(result.exit_code, 0) << result.output;
+    const CommandResult result = train_under_mpirun(ranks, {"--method", GetParam()});
+    EXPECT_EQ(result.exit_code, 0) << result.out;
     EXPECT_EQ(digests(result), one) << ranks << " ranks";
     std::printf("  on %d ranks %s\n", ranks, digests(result)[24].c_str());
   }
@@ -62,12 +69,12 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values("analytic", "anomalyclip:released", "faprompt:released", "faprompt:paper"));
 
 TEST(TrainOverMpi, FailsOnEveryRankAlikeAndTheRanksDoTheNextJob) {
-  const ProgramResult result = train_under_mpirun(3, {"--nan-image", "17"});
-  EXPECT_EQ(result.exit_code, 0) << result.output;  // No rank was lost.
+  const CommandResult result = train_under_mpirun(3, {"--nan-image", "17"});
+  EXPECT_EQ(result.exit_code, 0) << result.out;  // No rank was lost.
   for (int rank = 0; rank < 3; ++rank) {
-    EXPECT_THAT(result.output, HasSubstr("rank " + std::to_string(rank) + " failed: step "));
+    EXPECT_THAT(result.out, HasSubstr("rank " + std::to_string(rank) + " failed: step "));
   }
-  EXPECT_THAT(result.output, HasSubstr("drawing_017.png"));
+  EXPECT_THAT(result.out, HasSubstr("drawing_017.png"));
   EXPECT_EQ(digests(result), digests(train_alone({})));
 }
 
@@ -78,10 +85,10 @@ TEST(TrainOverMpi, GoesOnWithTheSameBitsAfterARankWasKilledInsideAStep) {
                                               folder / "state", "--steps-per-checkpoint", "4"};
   std::vector<std::string> dying = arguments;
   dying.insert(dying.end(), {"--dying-rank", "1", "--dying-step", "11"});
-  const ProgramResult killed = train_under_mpirun(2, dying);
+  const CommandResult killed = train_under_mpirun(2, dying);
   EXPECT_NE(killed.exit_code, 0);
   const auto before = digests(killed);
-  EXPECT_EQ(before.size(), 10U) << killed.output;
+  EXPECT_EQ(before.size(), 10U) << killed.out;
   const auto after = digests(train_under_mpirun(3, arguments));
   EXPECT_EQ(after.begin()->first, 10);  // The end of epoch 3, step 9, was saved.
   EXPECT_EQ(after.size(), 15U);
@@ -97,7 +104,7 @@ TEST(TrainOverMpi, GoesOnWithTheSameBitsAfterADeathInsideACheckpointWrite) {
                                               "1"};
   std::vector<std::string> dying = arguments;
   dying.insert(dying.end(), {"--cut-save", "13"});
-  EXPECT_EQ(train_alone(dying).signal, SIGXFSZ);
+  EXPECT_EQ(train_alone(dying).exit_code, 128 + SIGXFSZ);
   std::vector<std::filesystem::path> files{std::filesystem::directory_iterator(folder.path()), {}};
   EXPECT_EQ(files.size(), 2U);  // The last state, and half of the next under another name.
   const auto after = digests(train_alone(arguments));
@@ -124,14 +131,14 @@ TEST(TrainOverMpi, KilledAtRandomTimesEndsWithTheSameBits) {
     }
     const auto lines = static_cast<std::ptrdiff_t>(1 + random.below(2 * kill, 4));
     const std::chrono::duration<double> later(random.uniform(2 * kill + 1) * 0.01);
-    const ProgramResult killed = train_alone(arguments, [&](const std::string& output) {
+    const CommandResult killed = train_alone(arguments, [&](const std::string& output) {
       if (std::ranges::count(output, '\n') < lines) return false;
       std::this_thread::sleep_for(later);
       return true;
     });
-    EXPECT_THAT(killed.output, ::testing::Not(HasSubstr("from the beginning")));
+    EXPECT_THAT(killed.out, ::testing::Not(HasSubstr("from the beginning")));
     const auto seen = digests(killed);
-    ASSERT_FALSE(seen.empty()) << killed.output;
+    ASSERT_FALSE(seen.empty()) << killed.out;
     EXPECT_GE(seen.begin()->first, last_step);  // At most the step in hand is lost.
     last_step = seen.rbegin()->first;
     for (const auto& [step, digest] : seen) EXPECT_EQ(digest, whole.at(step)) << "step " << step;

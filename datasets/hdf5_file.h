@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-/// HDF5 for the .cpp files of this folder: handles that close themselves, calls that are checked.
+/// HDF5 for the .cpp files that read and write it: handles that close themselves, calls that are checked.
 /// Files are never locked by the library (`spec/performance.md` 5.4).
 namespace assay::hdf5 {
 

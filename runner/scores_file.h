@@ -17,7 +17,7 @@ struct Scores {
 
 /// Writes `scores.h5` atomically.
 ///
-/// File format 1, HDF5, n images:
+/// File format 2, HDF5, n images:
 ///   /image_score  float32 [n]
 ///   /map_grid     float32 [n, g, g]  patch scores: upsampled and smoothed they are the map
 ///   /label        uint8 [n]

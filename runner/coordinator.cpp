@@ -273,7 +273,9 @@ void Coordinator::lose(int g, const std::string& why, double grace_seconds) {
                .exit_code = {},
                .signal = {},
                .message = reason});
-    view_.line(fmt::format("{}: its gang died ({}); trying again", labels_.at(*job), reason), true);
+    view_.line(fmt::format("{}: its gang died ({}){}", labels_.at(*job), reason,
+                           report_.interrupted ? "" : "; trying again"),
+               true);
   } else if (gang.ready.is_null()) {
     view_.line(fmt::format("gang {} did not start ({}); see {}", g, reason,
                            gang.gang->options().folder.string()),

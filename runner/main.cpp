@@ -1,6 +1,7 @@
 // assay: the command line, without LibTorch.
 
 #include "core/error.h"
+#include "core/nearest_name.h"
 #include "runner/commands.h"
 #include "runner/installation.h"
 
@@ -18,11 +19,12 @@ namespace {
 using namespace assay;
 
 /// What assay-worker does, and the help of `assay` says.
-constexpr std::array<std::pair<const char*, const char*>, 6> kWorkerCommands = {{
+constexpr std::array<std::pair<const char*, const char*>, 7> kWorkerCommands = {{
     {"encode", "encode the images of a data set, by hand"},
     {"train", "train one variant, by hand; also under mpirun -np N"},
     {"evaluate", "evaluate one variant on a data set, by hand"},
     {"data", "list, check and draw data sets"},
+    {"backbone", "check and import CLIP weights"},
     {"heatmaps", "pictures of anomaly maps beside the images"},
     {"metrics", "AUROC, AP, F1-max, AUPRO of anyone's anomaly maps"},
 }};
@@ -33,6 +35,16 @@ constexpr std::array<std::pair<const char*, const char*>, 6> kWorkerCommands = {
   ::execv(worker.c_str(), argv);
   throw ConfigError("{}: cannot be executed: {}; build it (cmake --build --preset release)", worker,
                     std::strerror(errno));
+}
+
+/// CLI11 says that a subcommand is required, and not which word is none.
+void check_command(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  if (std::ranges::count(names, word) > 0) return;
+  const std::string nearest = nearest_name(word, names);
+  throw ConfigError("'{}' is not a command; {}assay --help lists them", word,
+                    nearest.empty() ? "" : fmt::format("did you mean '{}'? ", nearest));
 }
 
 int run(int argc, char** argv) {
@@ -49,6 +61,7 @@ int run(int argc, char** argv) {
     for (Command& command : add(app)) commands.push_back(std::move(command));
   }
   for (const auto& [name, what] : kWorkerCommands) app.add_subcommand(name, what);
+  if (!first.empty() && !first.starts_with('-')) check_command(app, std::string(first));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -38,8 +38,8 @@ int main(int argc, char** argv) {
   gang_command->add_option("--folder", folder)->required();
   gang_command->add_option("--ranks", ranks)->required();
   std::vector<Command> commands;
-  for (auto* add :
-       {add_by_hand_commands, add_data_commands, add_heatmap_command, add_metrics_command}) {
+  for (auto* add : {add_by_hand_commands, add_data_commands, add_backbone_commands,
+                    add_heatmap_command, add_metrics_command}) {
     for (Command& command : add(app)) commands.push_back(std::move(command));
   }
   try {

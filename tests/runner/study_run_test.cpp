@@ -11,16 +11,19 @@
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <fstream>
 
 namespace assay {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -263,6 +266,42 @@ TEST_F(StudyRunTest, AnInterruptKeepsWhatIsDone) {
   EXPECT_EQ(numbers(), undisturbed_numbers());
 }
 
+TEST_F(StudyRunTest, ASecondInterruptEndsAtOnceAndLeavesNobodyBehind) {
+  const auto interrupted = start_run(2);
+  const auto ranks = ranks_that_run("train");
+  // Held still, the ranks cannot stop in good order: only the second interrupt ends them.
+  for (const ProcessIdentity& rank : ranks) ::kill(rank.pid, SIGSTOP);
+  interrupted->send(SIGINT);
+  EXPECT_FALSE(eventually([&] { return interrupted->has_ended(); }, 1));
+  interrupted->send(SIGINT);
+  EXPECT_TRUE(eventually([&] { return interrupted->has_ended(); }, 10));
+  EXPECT_EQ(interrupted->wait().exit_code, 130);
+  for (const ProcessIdentity& rank : ranks) {
+    EXPECT_TRUE(eventually([&] { return is_alive(rank) == false; })) << "a rank lives on";
+  }
+  EXPECT_EQ(run(2).exit_code, 0);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+}
+
+TEST_F(StudyRunTest, AFullDiskFailsJobsByPathAndLosesNothing) {
+  std::filesystem::create_directories(workspace().root);
+  const std::string root = workspace().root.string();
+  if (::mount("assay-test", root.c_str(), "tmpfs", 0, "size=8m") != 0) {
+    GTEST_SKIP() << "a small file system cannot be mounted here: " << std::strerror(errno);
+  }
+  const std::filesystem::path ballast = workspace().root / "ballast";
+  const auto space = std::filesystem::space(root).available;
+  std::ofstream(ballast) << std::string(space - 256 * 1024, '.');
+  const CommandResult full = run();
+  EXPECT_EQ(full.exit_code, 1) << full.err;
+  EXPECT_THAT(full.err,
+              AllOf(HasSubstr(root), AnyOf(HasSubstr("bytes needed"), HasSubstr("disk is full"))));
+  std::filesystem::remove(ballast);
+  EXPECT_EQ(run().exit_code, 0);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+  EXPECT_EQ(::umount2(root.c_str(), MNT_DETACH), 0);
+}
+
 TEST_F(StudyRunTest, FindsFinishedJobsThatNobodyRecorded) {
   ASSERT_EQ(run().exit_code, 0);
   for (const char* suffix : {"", "-wal", "-shm"}) {
@@ -375,22 +414,45 @@ TEST_F(StudyRunTest, AFileInTheWayOfFeaturesFailsTheJobs) {
 }
 
 TEST_F(StudyRunTest, OneJobByHandUnderMpirunIsFoundByAStudy) {
-  std::vector<std::string> line = {"/usr/bin/env", "mpirun", "-np", "2"};
+  std::vector<std::string> line = {"mpirun", "-np", "2"};
   for (const std::string& word :
        command({"train", "anomalyclip", "train.epochs=10", "--train-on", "synth-a", "--image-size",
                 "64", "--data", drawings().string()})) {
     line.push_back(word);
   }
-  const std::map<std::string, std::string> environment = {
-      {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
-      {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
-      {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
-      {"OMPI_MCA_hwloc_base_binding_policy", "none"}};
-  const CommandResult by_hand = RunningCommand(line, folder_ / "out", environment).wait();
+  const CommandResult by_hand = RunningCommand(line, folder_ / "out", mpirun_environment()).wait();
   EXPECT_EQ(by_hand.exit_code, 0) << by_hand.err;
   EXPECT_EQ(run().exit_code, 0);
   EXPECT_EQ(attempts().count("train"), 0U);
   EXPECT_EQ(numbers(), undisturbed_numbers());
+}
+
+TEST_F(StudyRunTest, AWordThatIsNoCommandIsNamed) {
+  const CommandResult result = assay({"tabel"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("'tabel'"), HasSubstr("did you mean 'table'?")));
+}
+
+TEST_F(StudyRunTest, WeightsAreCheckedAgainstTheirBackbone) {
+  const auto backbone = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {std::string(ASSAY_BINARY_DIR) + "/assay", "backbone"});
+    return RunningCommand(arguments, folder_ / "out").wait();
+  };
+  const CommandResult tiny = backbone({"check", "assay-tiny"});
+  EXPECT_EQ(tiny.exit_code, 0) << tiny.err;
+  EXPECT_THAT(tiny.out, AllOf(HasSubstr("8 blocks of width 128"), HasSubstr("SHA-256")));
+
+  const std::string weights = folder_ / "weights";
+  const CommandResult none = backbone({"check", "clip-vit-b-16", "--weights", weights});
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr(weights + "/clip-vit-b-16.safetensors"));
+
+  const std::string file =
+      std::string(ASSAY_SOURCE_DIR) + "/registry/assay-tiny/assay-tiny.safetensors";
+  const CommandResult other = backbone({"import", "clip-vit-b-16", file, "--weights", weights});
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.err, HasSubstr("vision width 128, backbone 'clip-vit-b-16' has 768"));
+  EXPECT_TRUE(std::filesystem::is_empty(weights));
 }
 
 }  // namespace

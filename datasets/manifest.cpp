@@ -32,6 +32,14 @@ Manifest load_manifest(const std::string& dataset,
   return std::move(listing.manifest);
 }
 
+void skip_images(Manifest& manifest, const std::vector<std::string>& paths) {
+  std::erase_if(manifest.samples, [&](const Sample& sample) {
+    const bool skip = std::ranges::count(paths, sample.path) > 0;
+    if (skip) manifest.skipped.push_back(sample.path);
+    return skip;
+  });
+}
+
 std::string manifest_digest(const Manifest& manifest) {
   // Paths are left out, but the order that they give is not: it decides which images are drawn.
   std::string text = "assay manifest 1\n";

@@ -25,8 +25,9 @@ struct Manifest {
   std::string split;    ///< `train`, `test` or `all` = both.
   std::filesystem::path root;
   std::vector<Sample> samples;
-  bool has_masks = false;    ///< Anomalous images have masks: pixel metrics exist.
-  bool has_normals = false;  ///< There are normal images: image metrics exist.
+  bool has_masks = false;            ///< Anomalous images have masks: pixel metrics exist.
+  bool has_normals = false;          ///< There are normal images: image metrics exist.
+  std::vector<std::string> skipped;  ///< Paths of images left out on request (`skip_images`).
 
   [[nodiscard]] std::vector<std::string> categories() const;  ///< Sorted, each once.
 };
@@ -40,6 +41,9 @@ struct Manifest {
 [[nodiscard]] Manifest load_manifest(const std::string& dataset,
                                      const std::filesystem::path& root,
                                      const std::string& split);
+
+/// Leaves the images `paths` out and records those that were there.
+void skip_images(Manifest& manifest, const std::vector<std::string>& paths);
 
 /// Fills in the digests of images and masks. Digests of files are kept in `cache` (a file; may not
 /// exist yet) by path, size, mtime in ns and inode, so that a second look costs a stat; an empty

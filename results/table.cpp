@@ -81,6 +81,11 @@ class TableBuilder {
     for (const StudyCell& cell : cells_) {
       add_once(datasets_, cell.dataset);
       add_once(eval_sizes_, cell.eval_size);
+      if (const auto skipped = cell.protocol.find("skipped"); skipped != cell.protocol.end()) {
+        const auto paths = skipped->get<std::vector<std::string>>();
+        add_once(table_.notes,
+                 fmt::format("{}: {} left out by 'skip'", cell.dataset, fmt::join(paths, ", ")));
+      }
       if (row_index_.emplace(row_key(cell), table_.rows.size()).second) {
         table_.rows.push_back(
             {.method = cell.method, .preset = cell.preset, .params = cell.params});

@@ -45,8 +45,9 @@ std::int64_t draw(const StudyCell& cell,
                   const HeatmapArguments& arguments) {
   const EvaluateSpec spec = evaluate_spec_from_json(job.spec);
   const Workspace workspace = arguments.places.paths();
-  const Manifest manifest =
+  Manifest manifest =
       load_manifest(cell.dataset, study.dataset_root(cell.dataset), spec.part.split);
+  skip_images(manifest, spec.part.skipped);
   const Scores scores = read_scores(workspace.job(job.id) / "scores.h5", job.id);
   if (scores.image_score.size(0) != static_cast<std::int64_t>(manifest.samples.size())) {
     throw DataError("{}: its images have changed since they were scored", manifest.root.string());

@@ -11,14 +11,17 @@ namespace {
 using nlohmann::json;
 
 json to_json(const DatasetPart& part) {
-  return {
+  json value = {
       {"dataset", part.dataset}, {"split", part.split}, {"manifest_digest", part.manifest_digest}};
+  if (!part.skipped.empty()) value["skipped"] = part.skipped;
+  return value;
 }
 
 DatasetPart part_from_json(const json& value) {
   return {.dataset = value.at("dataset"),
           .split = value.at("split"),
-          .manifest_digest = value.at("manifest_digest")};
+          .manifest_digest = value.at("manifest_digest"),
+          .skipped = value.value("skipped", std::vector<std::string>{})};
 }
 
 EncoderSpec encoder_from_json(const json& value) {

@@ -27,6 +27,7 @@ struct DatasetPart {
   std::string split = {};    ///< `train` or `test`.
   std::string manifest_digest =
       {};  ///< Contents, masks, labels, categories (`datasets/manifest.h`).
+  std::vector<std::string> skipped = {};  ///< Paths left out on request, in order.
   bool operator==(const DatasetPart&) const = default;
 };
 

@@ -38,6 +38,7 @@ FeatureFiles feature_files(const EncoderSpec& encoder, const DatasetPart& part, 
                      .encoder = encoder,
                      .manifest_digest = part.manifest_digest,
                      .folder = run.paths().features()};
+  skip_images(files.manifest, part.skipped);
   digest_files(files.manifest, run.paths().digests(part.dataset + "." + part.split));
   if (manifest_digest(files.manifest) != part.manifest_digest) {
     throw DataError("{}: the images of {} have changed since the study was planned; run it again",

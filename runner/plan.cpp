@@ -83,6 +83,7 @@ class Planner {
                      {"eval_size", variant.eval_size},
                      {"data_profile", counts_text(test)}};
     if (!variant.resolved.notes.empty()) cell.protocol["notes"] = variant.resolved.notes;
+    if (!test.skipped.empty()) cell.protocol["skipped"] = test.skipped;
     const json& switches = variant.resolved.switches;
     if (switches.contains("infer.sigma")) cell.protocol["sigma"] = switches["infer.sigma"];
     cell.protocol["train_sets"] = "none";
@@ -167,8 +168,10 @@ class Planner {
     const auto key = std::pair(manifest.dataset, manifest.split);
     auto digest = digests_.find(key);
     if (digest == digests_.end()) digest = digests_.emplace(key, manifest_digest(manifest)).first;
-    return {
-        .dataset = manifest.dataset, .split = manifest.split, .manifest_digest = digest->second};
+    return {.dataset = manifest.dataset,
+            .split = manifest.split,
+            .manifest_digest = digest->second,
+            .skipped = manifest.skipped};
   }
 
   void note_overlap(const StudyCell& cell, const TrainingSet& training, const Manifest& test) {

@@ -67,6 +67,10 @@ class PlanFiles final : public PlanInputs {
   [[nodiscard]] std::filesystem::path weights_path(const BackboneDescription& backbone) const;
 
  private:
+  void check_skipped(const std::string& dataset,
+                     const std::filesystem::path& root,
+                     const std::vector<std::string>& paths) const;
+
   const Study& study_;
   std::filesystem::path workspace_, embedded_weights_;
   std::map<std::pair<std::string, std::string>, Manifest> manifests_;

@@ -1,6 +1,8 @@
 #include "core/error.h"
 #include "runner/plan.h"
 
+#include <algorithm>
+
 namespace assay {
 
 PlanFiles::PlanFiles(const Study& study,
@@ -10,20 +12,40 @@ PlanFiles::PlanFiles(const Study& study,
       workspace_(std::move(workspace)),
       embedded_weights_(std::move(embedded_weights)) {}
 
+/// A path may be of another split than the one that is loaded, but of some it must be.
+void PlanFiles::check_skipped(const std::string& dataset,
+                              const std::filesystem::path& root,
+                              const std::vector<std::string>& paths) const {
+  const Manifest all = load_manifest(dataset, root, "all");
+  for (const std::string& path : paths) {
+    if (std::ranges::any_of(all.samples, [&](const Sample& s) { return s.path == path; })) continue;
+    throw ConfigError(
+        "{}: 'skip.{}' has '{}', which is no image below {}; expected a path such as '{}'",
+        study_.path.string(), dataset, path, all.root.string(), all.samples.front().path);
+  }
+}
+
 const Manifest& PlanFiles::manifest(const std::string& dataset, const std::string& split) {
   const auto key = std::pair(dataset, split);
   const auto known = manifests_.find(key);
   if (known != manifests_.end()) return known->second;
   const std::filesystem::path root = study_.dataset_root(dataset);
   // A set that is all test has no train split: nothing to list, and nothing wrong with that.
-  if (split == "train" && load_manifest(dataset, root, "all").samples.size() ==
-                              this->manifest(dataset, "test").samples.size()) {
-    Manifest none;
-    none.dataset = dataset;
-    none.split = split;
-    return manifests_.emplace(key, std::move(none)).first->second;
+  if (split == "train") {
+    const Manifest& test = this->manifest(dataset, "test");
+    const std::size_t listed = test.samples.size() + test.skipped.size();
+    if (load_manifest(dataset, root, "all").samples.size() == listed) {
+      Manifest none;
+      none.dataset = dataset;
+      none.split = split;
+      return manifests_.emplace(key, std::move(none)).first->second;
+    }
   }
   Manifest manifest = load_manifest(dataset, root, split);
+  if (const auto skip = study_.skip.find(dataset); skip != study_.skip.end()) {
+    check_skipped(dataset, root, skip->second);
+    skip_images(manifest, skip->second);
+  }
   digest_files(manifest, workspace_ / "digests" / (dataset + "." + split + ".json"));
   return manifests_.emplace(key, std::move(manifest)).first->second;
 }

@@ -180,6 +180,18 @@ void read_published(TomlReader& toml, Study& study) {
   check_at(toml, *node, [&] { check_published(study.published_tables, study.published); });
 }
 
+/// `skip = { visa = ["candle/Data/Images/Normal/0001.JPG"] }`
+void read_skip(TomlReader& toml, Study& study) {
+  const TomlNode* node = toml.find("skip");
+  if (node == nullptr) return;
+  if (node->kind != TomlNode::Kind::kTable) {
+    toml.wrong_type(*node, "skip", "a table of data sets with lists of images");
+  }
+  for (const auto& [dataset, paths] : node->entries) {
+    toml.read(paths, "skip." + dataset, study.skip[dataset]);
+  }
+}
+
 void read_outputs(TomlReader& parent, Study& study) {
   const TomlNode* node = parent.find("outputs");
   if (node == nullptr) return;
@@ -264,6 +276,7 @@ Study parse_study(const std::string& text,
   toml.required("targets", study.targets);
   toml.optional("seeds", study.seeds);
   toml.optional("allow_overlap", study.allow_overlap);
+  read_skip(toml, study);
   read_outputs(toml, study);
   read_published(toml, study);
   const auto read_path = [&](const TomlNode& node, const std::string& key) {

@@ -62,6 +62,7 @@ struct Study {
   std::vector<std::string> targets = {};  ///< Data sets to evaluate on.
   std::vector<std::int64_t> seeds = {0};  ///< One training each.
   bool allow_overlap = false;             ///< Training images may be in a target.
+  std::map<std::string, std::vector<std::string>> skip = {};  ///< Bad images of a set, by path.
   std::int64_t heatmaps = 0;  ///< `outputs.heatmaps`: pictures of each data set. Not identity.
   std::vector<PublishedTable> published_tables = {};  ///< `published_table`.
   std::vector<std::string> published =

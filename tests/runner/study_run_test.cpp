@@ -343,6 +343,17 @@ TEST_F(StudyRunTest, ATruncatedImageFailsWhatReadsItByName) {
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr(image.filename().string()));
   EXPECT_THAT(result.err, HasSubstr("train anomalyclip:paper train.epochs=10 seed 0 on synth-a ("));
+
+  const std::string bad = std::filesystem::relative(image, data_ / "synth-b").string();
+  write_study("skip = { synth-b = ['" + bad + "'] }\n" + kStudy);
+  const CommandResult without = run();
+  EXPECT_EQ(without.exit_code, 0) << without.err;
+  EXPECT_THAT(assay({"table", study().string()}).out, HasSubstr(bad + " left out by 'skip'"));
+
+  write_study(std::string("skip = { synth-b = ['no/such.png'] }\n") + kStudy);
+  const CommandResult unknown = run();
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("'no/such.png', which is no image below"));
 }
 
 TEST_F(StudyRunTest, DamagedFeaturesAreMadeAgain) {

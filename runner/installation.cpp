@@ -1,6 +1,12 @@
 #include "runner/installation.h"
 
+#include "core/error.h"
+
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 namespace assay {
 namespace {
@@ -21,6 +27,15 @@ Installation installation() {
           .embedded_weights = from_environment("ASSAY_EMBEDDED_WEIGHTS", sources),
           .merges = from_environment("ASSAY_BPE_MERGES",
                                      sources / ".deps/clip/bpe_simple_vocab_16e6.txt.gz")};
+}
+
+std::filesystem::path find_worker() {
+  const std::filesystem::path worker = installation().worker;
+  if (::access(worker.c_str(), X_OK) != 0) {
+    throw ConfigError("{}: cannot be executed: {}; build it (cmake --build --preset release)",
+                      worker.string(), std::strerror(errno));
+  }
+  return worker;
 }
 
 }  // namespace assay

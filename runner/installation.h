@@ -16,4 +16,7 @@ struct Installation {
 
 [[nodiscard]] Installation installation();
 
+/// `installation().worker`. Throws ConfigError where it cannot be executed.
+[[nodiscard]] std::filesystem::path find_worker();
+
 }  // namespace assay

@@ -31,10 +31,9 @@ constexpr std::array<std::pair<const char*, const char*>, 7> kWorkerCommands = {
 
 /// Becomes assay-worker, with the same arguments.
 [[noreturn]] void become_worker(char** argv) {
-  const std::string worker = installation().worker.string();
+  const std::string worker = find_worker().string();
   ::execv(worker.c_str(), argv);
-  throw ConfigError("{}: cannot be executed: {}; build it (cmake --build --preset release)", worker,
-                    std::strerror(errno));
+  throw ConfigError("{}: cannot be executed: {}", worker, std::strerror(errno));
 }
 
 /// CLI11 says that a subcommand is required, and not which word is none.

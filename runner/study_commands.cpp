@@ -199,6 +199,7 @@ void draw_heatmaps(const Study& study, const RunArguments& arguments) {
 }
 
 int run_command(const RunArguments& arguments) {
+  const std::filesystem::path worker = find_worker();
   const Study study = arguments.load();
   const Workspace workspace = arguments.places.paths();
   PlanFiles files(study, workspace.root, installation().embedded_weights);
@@ -214,7 +215,7 @@ int run_command(const RunArguments& arguments) {
   const int slots = std::max(arguments.slots > 0 ? arguments.slots : cores(), ranks);
   const CoordinatorOptions options{
       .workspace = workspace,
-      .worker = installation().worker,
+      .worker = worker,
       .ranks = ranks,
       .scheduler = {.gangs = slots / ranks, .retries = arguments.retries}};
   RunReport report;

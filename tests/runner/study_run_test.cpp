@@ -438,6 +438,16 @@ TEST_F(StudyRunTest, OneJobByHandUnderMpirunIsFoundByAStudy) {
   EXPECT_EQ(numbers(), undisturbed_numbers());
 }
 
+TEST_F(StudyRunTest, AMissingWorkerProgramIsNamedBeforeAnythingRuns) {
+  std::filesystem::copy_file(std::string(ASSAY_BINARY_DIR) + "/assay", folder_ / "assay");
+  const CommandResult result =
+      RunningCommand({folder_ / "assay", "run", study(), "-w", workspace().root}, folder_ / "out")
+          .wait();
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr((folder_ / "assay-worker").string() + ": cannot be executed"));
+  EXPECT_FALSE(std::filesystem::exists(workspace().root));
+}
+
 TEST_F(StudyRunTest, AWordThatIsNoCommandIsNamed) {
   const CommandResult result = assay({"tabel"});
   EXPECT_EQ(result.exit_code, 2);

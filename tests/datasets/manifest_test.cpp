@@ -60,7 +60,8 @@ TEST(LoadManifest, IgnoresFilesOfAppleAndWindows) {  // Case D04.
   const TemporaryFolder folder;
   fixtures::make_mvtec_tree(folder.path());
   const Manifest clean = load_manifest("mine", folder.path(), "test");
-  const std::string companion = std::string("\0\5\x16\7", 4) + std::string(4092, '\0');
+  std::string companion("\0\5\x16\7", 4);
+  companion.resize(4096);
   for (const char* name :
        {"bottle/test/good/._000.png", "bottle/test/good/.DS_Store",
         "bottle/ground_truth/broken/._000_mask.png", "zipper/test/good/Thumbs.db", ".DS_Store"}) {

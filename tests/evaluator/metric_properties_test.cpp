@@ -3,6 +3,7 @@
 #include "evaluator/binned_pixels.h"
 #include "tests/evaluator/pixel_images.h"
 
+#include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>

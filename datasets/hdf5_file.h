@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-/// HDF5 for the .cpp files that read and write it: handles that close themselves, calls that are checked.
-/// Files are never locked by the library (`spec/performance.md` 5.4).
+/// HDF5 for the .cpp files that read and write it: handles that close themselves, calls that are
+/// checked. Files are never locked by the library (`spec/performance.md` 5.4).
 namespace assay::hdf5 {
 
 template <herr_t (*close_handle)(hid_t)>

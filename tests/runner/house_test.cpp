@@ -66,8 +66,7 @@ TEST(House, MetricsKnowNoMethodsMethodsNoMpiDatasetsNoClipResultsNoTorch) {
 TEST(House, AssayLoadsNoLibTorchMpiOrHdf5AndStartsAtOnce) {
   const TemporaryFolder folder;
   const std::string assay = std::string(ASSAY_BINARY_DIR) + "/assay";
-  const std::string libraries =
-      RunningCommand({"ldd", assay}, folder.path()).wait().out;
+  const std::string libraries = RunningCommand({"ldd", assay}, folder.path()).wait().out;
   EXPECT_THAT(libraries, HasSubstr("libsqlite3"));
   for (const char* library : {"torch", "libc10", "libmpi", "hdf5"}) {
     EXPECT_THAT(libraries, Not(HasSubstr(library)));

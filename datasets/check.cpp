@@ -1,6 +1,7 @@
 #include "datasets/check.h"
 
 #include "core/error.h"
+#include "core/threads.h"
 #include "datasets/decode.h"
 #include "datasets/image.h"
 #include "datasets/listing.h"
@@ -8,7 +9,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <thread>
 
 namespace assay {
@@ -62,17 +62,10 @@ CheckReport check_dataset(const std::string& dataset, const std::filesystem::pat
 
   const std::vector<Sample>& samples = listing.manifest.samples;
   std::vector<SampleReport> reports(samples.size());
-  std::atomic<std::size_t> next = 0;
-  const auto work = [&] {
-    for (std::size_t i = next++; i < samples.size(); i = next++) {
-      reports[i] = check_sample(samples[i], listing.manifest.root);
-    }
-  };
-  {
-    std::vector<std::jthread> threads;
-    for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i) threads.emplace_back(work);
-    work();
-  }
+  const int num_threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  for_each_item(num_threads, samples.size(), [&](std::size_t i, int) {
+    reports[i] = check_sample(samples[i], listing.manifest.root);
+  });
   for (const SampleReport& sample : reports) {
     report.problems.insert(report.problems.end(), sample.problems.begin(), sample.problems.end());
     report.notes.insert(report.notes.end(), sample.notes.begin(), sample.notes.end());

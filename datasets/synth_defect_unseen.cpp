@@ -130,7 +130,6 @@ void add_slope(Defect& f, Draws& d) {
   l.paint = Paint::kRelief;
   l.opacity = d.sign() * d.range(0.45F, 0.75F);
   l.soft = 0.3F;
-  l.seed = d.seed();
   f.layers.push_back(l);
 }
 

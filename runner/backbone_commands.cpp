@@ -30,7 +30,7 @@ fs::path weights_folder(const BackboneArguments& arguments) {
 /// `Half`, `Float` or `BFloat16`, as the file has them; several where it mixes them.
 std::string dtypes_of(const fs::path& path) {
   std::vector<std::string> names;
-  for (const auto& [name, tensor] : read_safetensors(path).tensors) {
+  for (const auto& [name, tensor] : map_safetensors(path).tensors) {
     const std::string dtype(c10::toString(tensor.scalar_type()));
     if (std::ranges::count(names, dtype) == 0) names.push_back(dtype);
   }

@@ -35,13 +35,6 @@ Pipe make_pipe() {
   return {Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-  std::vector<char*> result;
-  for (std::string& text : strings) result.push_back(text.data());
-  result.push_back(nullptr);
-  return result;
-}
-
 // Between fork and exec: only calls that are safe there.
 [[noreturn]] void become(
     char* const* command, char* const* environment, int in, int out, int log, int parent) {
@@ -136,7 +129,8 @@ Gang::Gang(GangOptions options) : options_(std::move(options)) {
   Pipe in = make_pipe(), out = make_pipe();
   const std::filesystem::path log = options_.folder / "launcher.log";
   const Descriptor log_file(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-  const auto command_pointers = pointers(command), environment_pointers = pointers(environment);
+  const auto command_pointers = exec_pointers(command),
+             environment_pointers = exec_pointers(environment);
   const int parent = ::getpid();
   launcher_ = ::fork();
   if (launcher_ < 0) throw CommError("fork: {}", std::strerror(errno));

@@ -100,6 +100,13 @@ void end_recorded_ranks(const std::filesystem::path& folder, double timeout_seco
   }
 }
 
+std::vector<char*> exec_pointers(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
 void die_with_parent(int signal, int parent) {
   if (::prctl(PR_SET_PDEATHSIG, signal) != 0) {
     throw CommError("prctl(PR_SET_PDEATHSIG) failed: {}", std::strerror(errno));

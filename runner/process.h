@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace assay {
 
@@ -39,6 +40,9 @@ void kill_process(const ProcessIdentity& process);
 /// Kills the recorded ranks of `folder` and returns once all of this host are dead. Throws
 /// CommError, naming the first, where one lives on after `timeout_seconds` (uninterruptible I/O).
 void end_recorded_ranks(const std::filesystem::path& folder, double timeout_seconds = 10);
+
+/// What exec and spawn take: a pointer to each text, and null. They point into `texts`.
+[[nodiscard]] std::vector<char*> exec_pointers(std::vector<std::string>& texts);
 
 /// Asks the kernel to send `signal` to this process when its parent ends. Throws CommError where
 /// the parent is gone already.

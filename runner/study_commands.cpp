@@ -5,6 +5,7 @@
 #include "runner/installation.h"
 #include "runner/interrupts.h"
 #include "runner/lease.h"
+#include "runner/process.h"
 #include "runner/progress.h"
 
 #include <sched.h>
@@ -174,8 +175,10 @@ class LiveFile {
 };
 
 /// `outputs.heatmaps` of a study: pictures in the workspace, by the program that can draw.
-void draw_heatmaps(const Study& study, const RunArguments& arguments) {
-  std::vector<std::string> words = {installation().worker.string(),
+void draw_heatmaps(const std::filesystem::path& worker,
+                   const Study& study,
+                   const RunArguments& arguments) {
+  std::vector<std::string> words = {worker.string(),
                                     "heatmaps",
                                     arguments.study,
                                     "--count",
@@ -187,14 +190,11 @@ void draw_heatmaps(const Study& study, const RunArguments& arguments) {
   if (!arguments.places.data.empty()) {
     words.insert(words.end(), {"--data", arguments.places.data});
   }
-  std::vector<char*> pointers;
-  for (std::string& word : words) pointers.push_back(word.data());
-  pointers.push_back(nullptr);
-  pid_t worker = -1;
+  pid_t child = -1;
   int status = 1;
-  const int code =
-      ::posix_spawn(&worker, words[0].c_str(), nullptr, nullptr, pointers.data(), environ);
-  if (code == 0) ::waitpid(worker, &status, 0);
+  const int code = ::posix_spawn(&child, words[0].c_str(), nullptr, nullptr,
+                                 exec_pointers(words).data(), environ);
+  if (code == 0) ::waitpid(child, &status, 0);
   if (status != 0) say(stderr, "the heat maps could not be drawn\n");
 }
 
@@ -232,7 +232,7 @@ int run_command(const RunArguments& arguments) {
         });
   }
   print_outcome(report, arguments);
-  if (study.heatmaps > 0 && !report.interrupted) draw_heatmaps(study, arguments);
+  if (study.heatmaps > 0 && !report.interrupted) draw_heatmaps(worker, study, arguments);
   TableArguments table;
   say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
   if (report.interrupted) return kInterrupted;

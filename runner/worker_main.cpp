@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
   open_standard_descriptors();
   // One thread a rank: the promise of equal bits holds for one number of threads.
   at::set_num_threads(1);
-  CLI::App app("assay-worker: computes what assay plans", "assay-worker");
+  CLI::App app("What assay computes", "assay");
   app.require_subcommand(1);
   std::string folder;
   int ranks = 1;

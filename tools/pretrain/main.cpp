@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 namespace assay {
 namespace {
@@ -28,6 +29,20 @@ struct TrainOptions {
   LossWeights weights;
   std::int64_t minutes_between_checkpoints = 3;
 };
+
+/// A column of loss.csv.
+struct Column {
+  const char* name;
+  double PretrainLosses::*value;
+};
+constexpr Column kColumns[] = {{"contrastive", &PretrainLosses::contrastive},
+                               {"state", &PretrainLosses::state},
+                               {"patch", &PretrainLosses::patch},
+                               {"anchor", &PretrainLosses::anchor},
+                               {"twins", &PretrainLosses::twins},
+                               {"probe", &PretrainLosses::probe},
+                               {"retrieval", &PretrainLosses::retrieval},
+                               {"state_accuracy", &PretrainLosses::state_accuracy}};
 
 at::Tensor distinct_tokens(const at::Tensor& texts) {
   return std::get<0>(at::_unique(texts.flatten()));
@@ -57,31 +72,28 @@ void train(const TrainOptions& o) {
   BatchQueue queue(o.batches, state.step, tokenizer);
   std::ofstream curve(o.folder / "loss.csv", std::ios::app);
   if (curve.tellp() == 0) {
-    curve << "step,rate,contrastive,state,patch,anchor,twins,probe,retrieval,state_accuracy,norm,"
-             "seconds\n";
+    curve << "step,rate";
+    for (const Column& column : kColumns) curve << ',' << column.name;
+    curve << ",norm,seconds\n";
   }
   auto saved = std::chrono::steady_clock::now();
   constexpr int kEvery = 20;  // Steps a line of the curve is the mean of.
-  double sums[9] = {};
+  double sums[std::size(kColumns)] = {}, norms = 0.0;
   auto since = saved;
   while (state.step < o.optimiser.steps) {
     const PretrainBatch batch = queue.next();
     PretrainLosses losses = pretrain_losses(clip, state.weights, batch, o.weights);
     losses.total.backward();
-    const double norm = optimiser_step(o.optimiser, state, distinct_tokens(batch.texts));
-    const double values[9] = {losses.contrastive, losses.state,          losses.patch,
-                              losses.anchor,      losses.twins,          losses.probe,
-                              losses.retrieval,   losses.state_accuracy, norm};
-    for (int i = 0; i < 9; ++i) sums[i] += values[i] / kEvery;
+    norms += optimiser_step(o.optimiser, state, distinct_tokens(batch.texts)) / kEvery;
+    for (std::size_t i = 0; i < std::size(kColumns); ++i) {
+      sums[i] += losses.*kColumns[i].value / kEvery;
+    }
     if (state.step % kEvery == 0) {
-      curve << fmt::format(
-                   "{},{:.3g},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.2f},"
-                   "{:.3f}\n",
-                   state.step, learning_rate(o.optimiser, state.step), sums[0], sums[1], sums[2],
-                   sums[3], sums[4], sums[5], sums[6], sums[7], sums[8],
-                   seconds_since(since) / kEvery)
+      curve << fmt::format("{},{:.3g}", state.step, learning_rate(o.optimiser, state.step));
+      for (double& sum : sums) curve << fmt::format(",{:.4f}", std::exchange(sum, 0.0));
+      curve << fmt::format(",{:.2f},{:.3f}\n", std::exchange(norms, 0.0),
+                           seconds_since(since) / kEvery)
             << std::flush;
-      std::fill(std::begin(sums), std::end(sums), 0.0);
       since = std::chrono::steady_clock::now();
     }
     if (seconds_since(saved) > 60.0 * static_cast<double>(o.minutes_between_checkpoints)) {

@@ -1,6 +1,7 @@
 // assay-worker: what computes. `assay` executes it; people need not.
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "runner/environment.h"
 #include "runner/gang_loop.h"
 #include "runner/jobs.h"
@@ -28,6 +29,7 @@ int gang(const std::string& folder, int ranks) {
 
 int main(int argc, char** argv) {
   open_standard_descriptors();
+  keep_freed_memory();
   // One thread a rank: the promise of equal bits holds for one number of threads.
   at::set_num_threads(1);
   CLI::App app("What assay computes", "assay");

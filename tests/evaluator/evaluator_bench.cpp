@@ -1,24 +1,26 @@
-// Speed of maps and pixel metrics: `evaluator_bench [--benchmark_format=json]`.
+// Speed of maps and pixel metrics, and memory of an evaluation (tools/bench.sh).
 //
-// Each at a quarter of, at and at four times 50 million pixels, in CPU time a pixel, so that others
-// on the core do not count; of two threads in wall time, where they do. Best of five: `..._best`.
-// `.../literal` is the plain computation: everything sorted, or everything compared with each
-// threshold.
+// Each at a quarter of, at and at four times 50 million pixels. `literal` is the plain computation:
+// everything sorted, everything compared with each threshold, a filter of 81 taps.
 
 #include "evaluator/anomaly_map.h"
 #include "evaluator/aupimo.h"
 #include "evaluator/binned_pixels.h"
 #include "evaluator/category_pixels.h"
 #include "evaluator/cflow200.h"
+#include "evaluator/evaluate.h"
 #include "evaluator/metrics.h"
+#include "registry/safetensors.h"
 #include "tests/evaluator/bench_images.h"
 #include "tests/evaluator/oracles.h"
+#include "tests/support/bench.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-#include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <map>
 
 namespace assay {
@@ -26,35 +28,18 @@ namespace {
 
 constexpr std::int64_t kImages = 186;  // 50 million pixels.
 
-const BenchImages& images_of(const benchmark::State& state) {
+const BenchImages& images_of(std::int64_t count) {
   static std::map<std::int64_t, BenchImages> images;
-  const std::int64_t count = state.range(0);
-  if (!images.contains(count)) {
-    images.clear();  // One size at a time: the largest takes 0.8 GB.
-    images.emplace(count, count);
-  }
-  return images.at(count);
+  auto found = images.find(count);
+  if (found == images.end()) found = images.emplace(count, count).first;
+  return found->second;
 }
 
-// Time over a count: `per_pixel=4.5ns`.
-benchmark::Counter time_per(double count) {
-  using benchmark::Counter;
-  return {count, Counter::kIsIterationInvariantRate | Counter::kInvert};
-}
-
-void report(benchmark::State& state, double num_pixels) {
-  state.counters["per_pixel"] = time_per(num_pixels);
-  state.counters["Mpx"] = num_pixels * 1e-6;
-}
-
-void exact(benchmark::State& state) {
-  const BenchImages& images = images_of(state);
-  const auto num_threads = static_cast<int>(state.range(1));
+void exact(benchmark::State& state, const BenchImages& images, int num_threads) {
   for (auto iteration : state) {
     benchmark::DoNotOptimize(
         pixel_metrics(images.maps, images.masks, {.cflow200 = false, .num_threads = num_threads}));
   }
-  report(state, images.num_pixels());
 }
 
 // AUROC, AP, F1-max and AUPRO from one sort of all pixels.
@@ -96,21 +81,13 @@ double sorted_metrics(const BenchImages& images) {
   return auroc / num_normal / num_anomalous + ap / num_anomalous + f1max + aupro;
 }
 
-void exact_literal(benchmark::State& state) {
-  const BenchImages& images = images_of(state);
-  for (auto iteration : state) benchmark::DoNotOptimize(sorted_metrics(images));
-  report(state, images.num_pixels());
-}
-
-void binned(benchmark::State& state) {
-  const BenchImages& images = images_of(state);
+void binned(benchmark::State& state, const BenchImages& images) {
   for (auto iteration : state) {
     BinnedPixels pixels(0, 1);
     for (std::size_t i = 0; i < images.maps.size(); ++i)
       pixels.add(images.maps[i], images.masks[i]);
     benchmark::DoNotOptimize(pixels.result(0.3));
   }
-  report(state, images.num_pixels());
 }
 
 KeyRange range_of(const BenchImages& images) {
@@ -121,17 +98,14 @@ KeyRange range_of(const BenchImages& images) {
   return range;
 }
 
-void cflow200(benchmark::State& state) {
-  const BenchImages& images = images_of(state);
+void cflow200(benchmark::State& state, const BenchImages& images) {
   for (auto iteration : state) {
     benchmark::DoNotOptimize(
         aupro_cflow200(category_pixels(images.maps, images.masks), range_of(images)));
   }
-  report(state, images.num_pixels());
 }
 
-void cflow200_literal(benchmark::State& state) {
-  const BenchImages& images = images_of(state);
+void cflow200_literal(benchmark::State& state, const BenchImages& images) {
   std::vector<oracle::PixelImage> literal;
   for (std::size_t i = 0; i < images.maps.size(); ++i) {
     const MaskRuns& mask = images.masks[i];
@@ -142,22 +116,18 @@ void cflow200_literal(benchmark::State& state) {
     fill_mask(mask, literal.back().mask);
   }
   for (auto iteration : state) benchmark::DoNotOptimize(oracle::cflow200_literal(literal));
-  report(state, images.num_pixels());
 }
 
-void aupimo_exact_and_grid(benchmark::State& state) {
-  const BenchImages& images = images_of(state);
+void aupimo_exact_and_grid(benchmark::State& state, const BenchImages& images) {
   std::vector<bool> is_anomalous;
   for (const MaskRuns& mask : images.masks) is_anomalous.push_back(!mask.runs.empty());
   for (auto iteration : state) {
     benchmark::DoNotOptimize(
         aupimo(images.maps, is_anomalous, [&](std::size_t i) { return images.masks[i]; }));
   }
-  report(state, images.num_pixels());
 }
 
-void label(benchmark::State& state) {
-  const BenchImages& images = images_of(state);
+void label(benchmark::State& state, const BenchImages& images) {
   std::vector<std::uint8_t> bytes(BenchImages::kSize * BenchImages::kSize);
   fill_mask(images.masks[0], bytes);
   for (auto iteration : state) {
@@ -165,58 +135,130 @@ void label(benchmark::State& state) {
       benchmark::DoNotOptimize(label_mask(bytes, BenchImages::kSize, BenchImages::kSize));
     }
   }
-  report(state, images.num_pixels());
 }
 
-void map(benchmark::State& state) {
-  const BenchImages& images = images_of(state);
+void map(benchmark::State& state, const BenchImages& images) {
   const AnomalyMapOperator to_maps(BenchImages::kGrid, BenchImages::kSize, 10, BenchImages::kSize);
-  const at::Tensor out = at::zeros_like(images.pixels);
-  out.fill_(1);  // Memory that is there: the kernel's part is not the map's.
+  const at::Tensor out = at::ones_like(images.pixels);  // Memory that is there.
   for (auto iteration : state) to_maps.write(images.grids, out);
-  report(state, images.num_pixels());
-  state.counters["per_map"] = time_per(static_cast<double>(images.maps.size()));
 }
 
-double least(const std::vector<double>& values) { return *std::ranges::min_element(values); }
-
-// Once an iteration, best of `repetitions`.
-benchmark::internal::Benchmark* best_of(int repetitions, benchmark::internal::Benchmark* bench) {
-  return bench->Iterations(1)
-      ->Repetitions(repetitions)
-      ->ComputeStatistics("best", least)
-      ->ReportAggregatesOnly()
-      ->MeasureProcessCPUTime()
-      ->Unit(benchmark::kMillisecond);
-}
-
-void register_all() {
-  for (const std::int64_t images : {kImages / 4, kImages, kImages * 4}) {
-    const auto add = [&](const char* name, auto* function) {
-      best_of(5, benchmark::RegisterBenchmark(name, function)->Arg(images));
-    };
-    best_of(5, benchmark::RegisterBenchmark("exact", exact)->Args({images, 1}));
-    best_of(5, benchmark::RegisterBenchmark("exact/two_threads", exact)->Args({images, 2}))
-        ->UseRealTime();
-    add("binned", binned);
-    add("cflow200", cflow200);
-    add("aupimo", aupimo_exact_and_grid);
-    add("label", label);
-    add("map", map);
-    if (images > kImages) continue;
-    best_of(1, benchmark::RegisterBenchmark("exact/literal", exact_literal)->Arg(images));
+// Upsampling, then 81 taps along each axis, as SciPy's gaussian_filter with sigma 10.
+void map_literal(benchmark::State& state, const BenchImages& images) {
+  constexpr std::int64_t kRadius = 40, kSize = BenchImages::kSize;
+  const at::Tensor taps =
+      (at::arange(-kRadius, kRadius + 1).to(at::kFloat).square() / (-2.0 * 10 * 10)).exp();
+  const at::Tensor kernel = (taps / taps.sum()).view({1, 1, 1, -1});
+  for (auto iteration : state) {
+    for (std::int64_t i = 0; i < images.grids.size(0); ++i) {
+      at::Tensor map = at::upsample_bilinear2d(images.grids[i].view({1, 1, BenchImages::kGrid, -1}),
+                                               {kSize, kSize}, /*align_corners=*/false);
+      for (int axis = 0; axis < 2; ++axis) {
+        const at::Tensor wide = at::cat({map.narrow(3, 0, kRadius).flip(3), map,
+                                         map.narrow(3, kSize - kRadius, kRadius).flip(3)},
+                                        3);
+        map = at::conv2d(wide, kernel).transpose(2, 3).contiguous();
+      }
+      benchmark::DoNotOptimize(map);
+    }
   }
-  // 6 ns a pixel and threshold.
-  best_of(1, benchmark::RegisterBenchmark("cflow200/literal", cflow200_literal)->Arg(4));
+}
+
+// Peak memory of evaluating `categories` of 32 images each, in maps of one category.
+void evaluation_memory(benchmark::State& state, std::int64_t categories) {
+  constexpr std::int64_t kOfCategory = 32;
+  const BenchImages& images = images_of(kOfCategory);
+  EvaluationTruth truth;
+  for (std::int64_t i = 0; i < categories * kOfCategory; ++i) {
+    truth.names.push_back(std::to_string(i));
+    truth.categories.push_back(std::to_string(i / kOfCategory));
+    truth.masks.push_back(images.masks[i % kOfCategory]);
+    truth.labels.push_back(truth.masks.back().runs.empty() ? 0 : 1);
+  }
+  const ImagePredictions predictions{at::rand({categories * kOfCategory}),
+                                     images.grids.repeat({categories, 1, 1})};
+  const EvaluateOptions options;
+  SingleCommunicator comm;
+  double bytes = 0;
+  for (auto iteration : state) {
+    bytes = peak_growth_bytes(
+        [&] { benchmark::DoNotOptimize(evaluate(predictions, truth, options, comm)); });
+  }
+  state.counters["ratio"] = bytes / (images.num_pixels() * sizeof(float));
+}
+
+void binned_memory(benchmark::State& state, const BenchImages& images) {
+  double bytes = 0;
+  for (auto iteration : state) {
+    bytes = peak_growth_bytes([&] {
+      BinnedPixels pixels(0, 1);
+      for (std::size_t i = 0; i < images.maps.size(); ++i)
+        pixels.add(images.maps[i], images.masks[i]);
+      benchmark::DoNotOptimize(pixels.result(0.3));
+    });
+  }
+  state.counters["ratio"] = bytes * 1e-6;
+}
+
+// The maps and masks that `exact` sees, for programs of others.
+void write_images(const std::filesystem::path& path) {
+  const BenchImages& images = images_of(kImages);
+  const at::Tensor masks = at::empty(images.pixels.sizes(), at::kByte);
+  constexpr std::size_t kPixels = BenchImages::kSize * BenchImages::kSize;
+  for (std::size_t i = 0; i < images.masks.size(); ++i) {
+    fill_mask(images.masks[i], {masks.mutable_data_ptr<std::uint8_t>() + i * kPixels, kPixels});
+  }
+  write_safetensors(path, {{{"map", images.pixels}, {"mask", masks}}, {}});
+}
+
+void register_all(BenchScale scale) {
+  if (const char* path = std::getenv("ASSAY_BENCH_IMAGES")) write_images(path);
+  using Run = std::function<void(benchmark::State&, const BenchImages&)>;
+  const auto add = [](const std::string& name, int threads, int repetitions, std::int64_t count,
+                      const Run& run) {
+    add_bench(name, threads, repetitions, [=](benchmark::State& state) {
+      const BenchImages& images = images_of(count);
+      run(state, images);
+      set_units(state, images.num_pixels());
+    });
+  };
+  std::vector<std::pair<const char*, std::int64_t>> sizes = {{"/quarter", kImages / 4},
+                                                             {"/one", kImages}};
+  if (scale != BenchScale::kQuick) sizes.emplace_back("/four", kImages * 4);
+  for (const auto& [size, count] : sizes) {
+    const auto add_size = [&](const std::string& name, int threads, const Run& run) {
+      add(name + size, threads, 5, count, run);
+    };
+    add_size("exact", 1, [](auto& state, const auto& images) { exact(state, images, 1); });
+    add_size("exact_two_threads", 2,
+             [](auto& state, const auto& images) { exact(state, images, 2); });
+    add_size("binned", 1, binned);
+    add_size("cflow200", 1, cflow200);
+    add_size("aupimo", 1, aupimo_exact_and_grid);
+    add_size("label", 1, label);
+    add_size("binned_memory", 1, binned_memory);
+    add_bench("map" + std::string(size), 1, 5, [count = count](benchmark::State& state) {
+      map(state, images_of(count));
+      set_units(state, static_cast<double>(count));
+    });
+  }
+  for (const auto& [size, categories] : {std::pair("/quarter", 2), {"/one", 8}, {"/four", 32}}) {
+    if (scale == BenchScale::kQuick && categories > 8) continue;
+    add_bench("evaluation_memory" + std::string(size), 1, 1,
+              [=](benchmark::State& state) { evaluation_memory(state, categories); });
+  }
+  const auto sorted = [](auto& state, const auto& images) {
+    for (auto iteration : state) benchmark::DoNotOptimize(sorted_metrics(images));
+  };
+  for (const char* name : {"exact/literal", "binned/literal"}) add(name, 1, 3, kImages / 4, sorted);
+  add("cflow200/literal", 1, 1, 2, cflow200_literal);  // 6 ns a pixel and threshold.
+  add_bench("map/literal", 1, 3, [](benchmark::State& state) {
+    map_literal(state, images_of(2));
+    set_units(state, 2);
+  });
 }
 
 }  // namespace
 }  // namespace assay
 
-int main(int argc, char** argv) {
-  at::set_num_threads(1);
-  assay::register_all();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-}
+int main(int argc, char** argv) { return assay::bench_main(argc, argv, assay::register_all); }

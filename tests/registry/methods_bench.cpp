@@ -1,29 +1,35 @@
-// Not a test: tools/bench.sh runs it. Each time beside that of the literal computation.
+// Speed of training steps, of the local loss and of the image encoder (tools/bench.sh).
+//
+// `literal` is what the released code computes: whole prompts of 77 rows for each image, losses on
+// stored maps, attention with its 1,370 x 1,370 maps in memory.
 
 #include "registry/local_loss.h"
+#include "registry/prompted_text.h"
+#include "tests/support/bench.h"
+#include "tests/support/golden.h"
 #include "tests/support/method_step.h"
+#include "tests/support/real_method.h"
 #include "tests/support/tiny_method.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <fmt/format.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <algorithm>
-#include <ctime>
-#include <functional>
+#include <map>
 
+namespace assay {
 namespace {
 
-// CPU seconds of the fastest of `repeats` calls: another process on the core does not count.
-double fastest(int repeats, const std::function<void()>& call) {
-  double best = 1e30;
-  for (int i = 0; i < repeats; ++i) {
-    const std::clock_t start = std::clock();
-    call();
-    best = std::min(best, static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
-  }
-  return best;
+const std::vector<std::pair<const char*, double>> kSizes = {
+    {"/quarter", 0.25}, {"/one", 1}, {"/four", 4}};
+
+// Forward and backward of the text tower, without gradients of its weights: 2 x 2 operations for
+// each of the 12 d^2 weights of a block and token (spec/performance.md 1.2).
+double text_flops(const Clip& clip, double tokens) {
+  const auto width = static_cast<double>(clip.sizes().text_width);
+  return 48 * width * width * static_cast<double>(clip.sizes().text_layers) * tokens;
 }
 
 at::Tensor literal_sums(const at::Tensor& probability, const at::Tensor& masks, std::int64_t grid) {
@@ -38,37 +44,163 @@ at::Tensor literal_sums(const at::Tensor& probability, const at::Tensor& masks, 
                    1);
 }
 
-void bench_local_loss(std::int64_t grid, std::int64_t size) {
-  const std::int64_t batch = 8;
-  const at::Tensor probability = at::rand({batch, grid * grid}).requires_grad_(true);
-  const at::Tensor masks = at::rand({batch, size, size}).lt(0.1).to(at::kByte);
-  const auto backward = [&](const at::Tensor& sums) {
-    static_cast<void>(torch::autograd::grad({sums.sum()}, {probability}));
-  };
-  const double fused = fastest(10, [&] { backward(assay::local_sums(probability, masks)); });
-  const double literal = fastest(3, [&] { backward(literal_sums(probability, masks, grid)); });
-  const double pixels = static_cast<double>(batch * size * size);
-  fmt::print("local loss {:3} -> {:3}: {:6.2f} ns/pixel, literal {:6.2f} ({:.1f}x)\n", grid, size,
-             fused / pixels * 1e9, literal / pixels * 1e9, literal / fused);
+void add_local_loss() {
+  constexpr std::int64_t kBatch = 8;
+  for (const auto& [size, grid, pixels] : {std::tuple("/quarter", 18, 252),
+                                           {"/one", 37, 518},
+                                           {"/four", 74, 1036},
+                                           {"/literal", 37, 518}}) {
+    const bool literal = size == std::string("/literal");
+    add_bench("local_loss" + std::string(size), 1, 9,
+              [=, grid = grid, pixels = pixels](benchmark::State& state) {
+                const at::Tensor probability = at::rand({kBatch, grid * grid}).requires_grad_(true);
+                const at::Tensor masks = at::rand({kBatch, pixels, pixels}).lt(0.1).to(at::kByte);
+                for (auto iteration : state) {
+                  const at::Tensor sums = literal ? literal_sums(probability, masks, grid)
+                                                  : local_sums(probability, masks);
+                  benchmark::DoNotOptimize(torch::autograd::grad({sums.sum()}, {probability}));
+                }
+                set_units(state, static_cast<double>(kBatch * pixels * pixels));
+              });
+  }
 }
 
-void bench_step(const std::string& name, std::int64_t layers = 1) {
-  const auto method = assay::tiny_method(name);
-  const auto shards = assay::split(assay::random_batch(8, 1, layers), 2);
-  assay::MethodAdam adam(*method);
-  const double step =
-      fastest(10, [&] { adam.step(assay::method_step(*method, shards).gradients); });
-  fmt::print("step of {:22} on assay-tiny, batch 8: {:6.1f} ms\n", name, step * 1e3);
+// Optimises a method for one step at a time, as a job does: sums of virtual shards of two images.
+class Steps {
+ public:
+  Steps(std::unique_ptr<Method> method, std::unique_ptr<BatchSource> source)
+      : method_(std::move(method)), source_(std::move(source)) {}
+  void step() {
+    SingleCommunicator comm;
+    TrainOptions options;
+    options.epochs = 1;
+    options.batch_size = source_->size();
+    options.seed = seed_++;
+    train(*method_, *source_, options, comm);
+  }
+
+ private:
+  std::unique_ptr<Method> method_;
+  std::unique_ptr<BatchSource> source_;
+  std::uint64_t seed_ = 0;
+};
+
+// The prompts of a step without what makes ours cheap: `prompts` sequences of 77 rows.
+void literal_text(const Clip& clip, std::int64_t prompts) {
+  const DeepPrompts none;
+  const at::Tensor rows = at::randn({prompts, 77, clip.sizes().text_width}).mul_(0.02);
+  rows.requires_grad_(true);
+  const at::Tensor texts = encode_prompts_literally(clip, rows, none);
+  benchmark::DoNotOptimize(torch::autograd::grad({texts.sum()}, {rows}));
+}
+
+// A step of `name` at a quarter of, at and at four times 8 images, on the tiny or the real CLIP.
+void add_step(const std::string& figure,
+              const std::string& name,
+              bool real,
+              int threads,
+              const std::function<double(double)>& tokens) {
+  for (const auto& [size, factor] : kSizes) {
+    const auto images = static_cast<std::int64_t>(8 * factor);
+    add_bench(figure + size, threads, real ? 5 : 9, [=](benchmark::State& state) {
+      static std::map<std::string, Steps> all;
+      const std::string key = name + (real ? " real " : " tiny ") + std::to_string(images);
+      auto found = all.find(key);
+      if (found == all.end()) {
+        found = all.emplace(key, real ? Steps(real_method(name), real_features(images))
+                                      : Steps(tiny_method(name), in_memory(random_batch(images))))
+                    .first;
+        found->second.step();
+      }
+      for (auto iteration : state) found->second.step();
+      set_units(state, static_cast<double>(images));
+      set_flops(state, text_flops(real ? real_text_clip() : tiny_clip(),
+                                  tokens(static_cast<double>(images))));
+    });
+  }
+}
+
+void add_literal_step(const std::string& figure, bool real, int threads, std::int64_t prompts) {
+  add_bench(figure + "/literal", threads, real ? 1 : 3, [=](benchmark::State& state) {
+    const Clip& clip = real ? real_text_clip() : tiny_clip();
+    for (auto iteration : state) literal_text(clip, prompts);
+    set_units(state, 8);
+    set_flops(state, text_flops(clip, static_cast<double>(prompts * 77)));
+  });
+}
+
+void add_steps(BenchScale scale) {
+  // Tokens of a step of B images (spec/performance.md 1.2), K = 10, E = 5, E' = 2, `damaged`.
+  const auto faprompt = [](double images) { return 6 + 3 + 10 * 6 * (1 + images); };
+  const auto anomalyclip = [](double /*images*/) { return 33.0; };
+  add_step("faprompt_step_tiny", "faprompt:released", false, 1, faprompt);
+  add_step("anomalyclip_step_tiny", "anomalyclip:released", false, 1, anomalyclip);
+  add_literal_step("faprompt_step_tiny", false, 1, 11 * 9);
+  add_literal_step("anomalyclip_step_tiny", false, 1, 2);
+  if (scale != BenchScale::kFull) return;
+  for (const int threads : {1, 2}) {
+    const std::string suffix = threads == 1 ? "_one_thread" : "";
+    add_step("faprompt_step" + suffix, "faprompt:released", true, threads, faprompt);
+    add_step("anomalyclip_step" + suffix, "anomalyclip:released", true, threads, anomalyclip);
+  }
+  add_literal_step("faprompt_step", true, 2, 11 * 9);
+  add_literal_step("anomalyclip_step", true, 2, 2);
+}
+
+// spec/performance.md 1.1.
+double image_flops(const ClipSizes& sizes, double patches, double vv_blocks) {
+  const double d = static_cast<double>(sizes.vision_width), n = patches + 1;
+  const double attention = 4 * n * n * d, joint = static_cast<double>(sizes.joint);
+  return static_cast<double>(sizes.vision_layers) * (24 * d * d * n + attention) +
+         vv_blocks * (attention + 2 * d * d * n) + 2 * n * d * joint +
+         patches * 2 * 3 * static_cast<double>(sizes.patch * sizes.patch) * d;
+}
+
+// One image through ViT-L/14@336 with V-V on blocks 6 to 24, at the papers' 518 px, at a quarter of
+// and at four times as many patches.
+void add_encoder(BenchScale scale) {
+  const auto encode = [](benchmark::State& state, std::int64_t grid) {
+    static const Clip clip(golden_clip("real", {.vision_width = 1024,
+                                                .vision_layers = 24,
+                                                .patch = 14,
+                                                .native_grid = 24,
+                                                .text_width = 64,
+                                                .text_layers = 1,
+                                                .context = 77,
+                                                .vocabulary = 8,
+                                                .joint = 768}));
+    at::set_num_threads(2);  // The generator of the weights sets one.
+    const at::NoGradGuard no_grad;
+    const at::Tensor image = at::randn({1, 3, grid * 14, grid * 14});
+    FeatureSpec spec;
+    spec.streams = {"vv"};
+    spec.first_block = 6;
+    spec.layers = {24};
+    for (auto iteration : state) benchmark::DoNotOptimize(clip.encode_images(image, spec));
+    set_units(state, static_cast<double>(grid * grid));
+    set_flops(state, image_flops(clip.sizes(), static_cast<double>(grid * grid), 19));
+  };
+  const auto add = [&](const char* name, int repetitions, std::int64_t grid) {
+    add_bench(name, 2, repetitions, [=](benchmark::State& state) { encode(state, grid); });
+  };
+  add("encoder/quarter", 3, 18);
+  if (scale == BenchScale::kQuick) return;
+  add("encoder/one", 3, 37);
+  if (scale == BenchScale::kFull) add("encoder/four", 1, 74);
+  add_bench("encoder/literal", 2, 1, [=](benchmark::State& state) {
+    at::globalContext().setSDPUseFlash(false);
+    encode(state, 37);
+    at::globalContext().setSDPUseFlash(true);
+  });
+}
+
+void register_all(BenchScale scale) {
+  add_local_loss();
+  add_steps(scale);
+  add_encoder(scale);
 }
 
 }  // namespace
+}  // namespace assay
 
-int main() {
-  at::set_num_threads(1);
-  bench_local_loss(16, 128);
-  bench_local_loss(37, 518);
-  bench_step("faprompt:paper");
-  bench_step("faprompt:released");
-  bench_step("anomalyclip:released");
-  bench_step("anomalyclip:paper", /*layers=*/4);
-}
+int main(int argc, char** argv) { return assay::bench_main(argc, argv, assay::register_all); }

@@ -1,0 +1,69 @@
+#include "tests/support/real_method.h"
+
+#include "tests/support/golden.h"
+#include "tests/support/method_step.h"
+#include "tests/support/tiny_method.h"
+
+#include <ATen/ATen.h>
+
+namespace assay {
+namespace {
+
+class InMemory final : public BatchSource {
+ public:
+  explicit InMemory(Batch images) : images_(std::move(images)) {}
+  [[nodiscard]] std::int64_t size() const override { return images_.global.size(0); }
+  [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override {
+    Batch batch = narrow(images_, 0, 0);
+    const at::Tensor rows = at::tensor(indices, at::kLong);
+    for (const auto member : {&Batch::patch_features, &Batch::patch_norms, &Batch::global,
+                              &Batch::labels, &Batch::masks, &Batch::has_pixel_term}) {
+      batch.*member = (images_.*member).index_select(0, rows);
+    }
+    return batch;
+  }
+
+ private:
+  Batch images_;
+};
+
+}  // namespace
+
+const Clip& real_text_clip() {
+  static const Clip clip(golden_clip("real", {.vision_width = 64,
+                                              .vision_layers = 1,
+                                              .patch = 14,
+                                              .native_grid = 24,
+                                              .text_width = 768,
+                                              .text_layers = 12,
+                                              .context = 77,
+                                              .vocabulary = 49408,
+                                              .joint = 768}));
+  return clip;
+}
+
+std::unique_ptr<Method> real_method(const std::string& name, std::uint64_t seed) {
+  const ResolvedMethod resolved =
+      resolve_method(name, {}, find_backbone("clip-vit-l-14-336"), /*image_size=*/518);
+  return make_method({real_text_clip(), clip_tokenizer(), resolved}, seed);
+}
+
+std::unique_ptr<BatchSource> in_memory(Batch batch) {
+  return std::make_unique<InMemory>(std::move(batch));
+}
+
+std::unique_ptr<BatchSource> real_features(std::int64_t images) {
+  constexpr std::int64_t kPatches = 37 * 37, kJoint = 768, kPixels = 518;
+  Batch batch;
+  const at::Tensor patches = at::randn({images, 1, 1, kPatches, kJoint});
+  batch.patch_norms = patches.norm(2, -1);
+  batch.patch_features = patches / batch.patch_norms.unsqueeze(-1);
+  batch.global = at::randn({images, kJoint});
+  batch.labels = at::arange(images).remainder(2);
+  batch.masks = at::rand({images, kPixels, kPixels}).lt(0.1).to(at::kByte) *
+                batch.labels.to(at::kByte).view({-1, 1, 1});
+  batch.has_pixel_term = at::ones({images}, at::kBool);
+  return in_memory(std::move(batch));
+}
+
+}  // namespace assay

@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <fstream>
@@ -97,6 +98,7 @@ int bench_main(int argc, char** argv, const std::function<void(BenchScale)>& reg
 }
 
 double peak_growth_bytes(const std::function<void()>& run) {
+  ::malloc_trim(0);  // What others freed must not hide what `run` takes.
   std::ofstream("/proc/self/clear_refs") << "5";  // Resets VmHWM.
   const double before = status_bytes("VmRSS");
   run();

@@ -87,6 +87,7 @@ small_cuda="
 nvidia-cuda-runtime 13.0.96 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548
 nvidia-cuda-cupti 13.0.85 4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8"
 full_cuda="$small_cuda
+nvidia-cuda-crt 13.0.88 2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4
 nvidia-cublas 13.1.0.3 ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171
 nvidia-cuda-nvrtc 13.0.88 ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575
 nvidia-cudnn-cu13 9.19.0.56 d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf
@@ -152,8 +153,8 @@ part clip "clip-anytorch-2.6.0" unpack_merges
 if ! CMAKE_PREFIX_PATH=${CMAKE_PREFIX_PATH:-} has_own_libtorch; then
   part libtorch "torch-2.11.0" unpack_libtorch
   if has_gpu; then
-    part cuda "full-13.0.2" unpack_cuda "$full_cuda"
-  elif [ "$(cat "$deps/cuda/.pin" 2>/dev/null)" != full-13.0.2 ]; then
+    part cuda "full-13.0.2-crt" unpack_cuda "$full_cuda"
+  elif [ "$(cat "$deps/cuda/.pin" 2>/dev/null)" != full-13.0.2-crt ]; then
     part cuda "small-13.0.2" unpack_cuda "$small_cuda"
   fi
 fi

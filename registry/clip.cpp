@@ -58,6 +58,12 @@ TransformerBlock block_of(const TensorMap& weights, const std::string& tower, st
 constexpr const char* kVision = "visual.transformer.";
 constexpr const char* kText = "transformer.";
 
+// What products take: attention, MLP and patches; not norms, embeddings, final projections.
+bool is_of_products(const std::string& name) {
+  return name.find(".attn.") != std::string::npos || name.find(".mlp.") != std::string::npos ||
+         name == "visual.conv1.weight";
+}
+
 void check_request(const ClipSizes& sizes, const at::Tensor& images, const FeatureSpec& spec) {
   if (images.dim() != 4 || images.size(1) != 3 || images.size(2) != images.size(3) ||
       images.size(2) % sizes.patch != 0 || images.size(2) == 0) {
@@ -170,12 +176,25 @@ Clip::Clip(const TensorMap& weights, const std::string& origin)
     }
     weights_.emplace(name, tensor.to(at::kFloat).contiguous());
   }
+  collect_blocks();
+}
+
+void Clip::collect_blocks() {
+  vision_blocks_.clear();
+  text_blocks_.clear();
   for (std::int64_t i = 0; i < sizes_.vision_layers; ++i) {
     vision_blocks_.push_back(block_of(weights_, kVision, i));
   }
   for (std::int64_t i = 0; i < sizes_.text_layers; ++i) {
     text_blocks_.push_back(block_of(weights_, kText, i));
   }
+}
+
+void Clip::move_to(at::Device device, at::ScalarType products) {
+  for (auto& [name, tensor] : weights_) {
+    tensor = tensor.to(device, is_of_products(name) ? products : at::kFloat);
+  }
+  collect_blocks();
 }
 
 at::Tensor Clip::vision_positions(std::int64_t grid, const std::string& pos_resize) const {
@@ -214,8 +233,11 @@ VisualFeatures Clip::encode_images(const at::Tensor& images,
         weights_.at("visual.proj"));
   };
 
+  const at::Tensor& patch_weight = weights_.at("visual.conv1.weight");
   const at::Tensor patches =  // [B, W, g, g] -> [B, N, W]
-      at::conv2d(images, weights_.at("visual.conv1.weight"), /*bias=*/{}, /*stride=*/sizes_.patch)
+      at::conv2d(images.to(patch_weight.scalar_type()), patch_weight, /*bias=*/{},
+                 /*stride=*/sizes_.patch)
+          .to(at::kFloat)
           .flatten(2)
           .transpose(1, 2);
   const at::Tensor class_row =
@@ -262,7 +284,7 @@ VisualFeatures Clip::encode_images(const at::Tensor& images,
 }
 
 at::Tensor Clip::embed_tokens(const at::Tensor& ids) const {
-  return at::embedding(weights_.at("token_embedding.weight"), ids);
+  return at::embedding(weights_.at("token_embedding.weight"), ids.to(device()));
 }
 
 at::Tensor Clip::encode_texts(const at::Tensor& ids, const std::string& activation) const {
@@ -271,7 +293,8 @@ at::Tensor Clip::encode_texts(const at::Tensor& ids, const std::string& activati
   for (const TransformerBlock& block : text_blocks_) {
     x = finish_block(block, x, project_heads(block, x), activation, /*causal=*/true);
   }
-  const at::Tensor end = ids.argmax(1).view({-1, 1, 1}).expand({-1, 1, sizes_.text_width});
+  const at::Tensor end =
+      ids.to(device()).argmax(1).view({-1, 1, 1}).expand({-1, 1, sizes_.text_width});
   return project_text(x.gather(1, end).squeeze(1));  // [P, R, T] -> [P, J]
 }
 

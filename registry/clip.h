@@ -47,6 +47,12 @@ class Clip {
 
   [[nodiscard]] const ClipSizes& sizes() const { return sizes_; }
   [[nodiscard]] const TensorMap& weights() const { return weights_; }
+  [[nodiscard]] at::Device device() const { return text_positions().device(); }
+
+  /// Moves the weights to `device`; those that the products inside the blocks and the patches take
+  /// become `products` (kFloat or kBFloat16), and so do these products. The residual streams,
+  /// norms, projections and all that follows stay float32.
+  void move_to(at::Device device, at::ScalarType products = at::kFloat);
 
   /// Images [B, 3, S, S] float32, normalised by CLIP's mean and deviation, S a multiple of the
   /// patch. What is tapped, the activation and the resize of the position table are those of `spec`
@@ -59,7 +65,7 @@ class Clip {
   /// The position table for a grid of `grid` x `grid` patches: [1 + grid^2, W].
   [[nodiscard]] at::Tensor vision_positions(std::int64_t grid, const std::string& pos_resize) const;
 
-  /// Rows of `token_embedding.weight`: ids int64 [...] -> float32 [..., T].
+  /// Rows of `token_embedding.weight`: ids int64 [...], on any device -> float32 [..., T].
   [[nodiscard]] at::Tensor embed_tokens(const at::Tensor& ids) const;
 
   /// Plain text tower without learned parts: ids int64 [P, R] (start, words, end, zeros; R <= 77;
@@ -74,6 +80,8 @@ class Clip {
   [[nodiscard]] at::Tensor project_text(const at::Tensor& rows) const;
 
  private:
+  void collect_blocks();
+
   ClipSizes sizes_{};
   TensorMap weights_;
   std::vector<TransformerBlock> vision_blocks_, text_blocks_;

@@ -81,7 +81,35 @@ class LocalSums : public torch::autograd::Function<LocalSums> {
 }  // namespace
 
 at::Tensor local_sums(const at::Tensor& probability, const at::Tensor& masks, LocalLosses losses) {
-  return LocalSums::apply(probability, masks, losses);
+  return probability.is_cpu() ? LocalSums::apply(probability, masks, losses)
+                              : local_sums_of_maps(probability, masks, losses);
+}
+
+at::Tensor local_sums_of_maps(const at::Tensor& probability,
+                              const at::Tensor& masks,
+                              LocalLosses losses) {
+  const std::int64_t grid = checked_grid(probability, masks);
+  const std::int64_t batch = masks.size(0), size = masks.size(1);
+  const at::Tensor map =  // [B, S, S]
+      at::upsample_bilinear2d(probability.view({batch, 1, grid, grid}), {size, size},
+                              /*align_corners=*/false)
+          .squeeze(1);
+  const at::Tensor truth = masks.to(at::kFloat);
+  const auto sum = [](const at::Tensor& values) {
+    return values.sum({1, 2}, /*keepdim=*/false, at::kDouble);
+  };
+  std::vector<at::Tensor> sums(kLocalSums, at::zeros({batch}, map.options().dtype(at::kDouble)));
+  if (losses.focal) {
+    const at::Tensor rest = (1 - 2e-5) * (truth - map).abs();  // 1 - p_t
+    const double pixels = static_cast<double>(size * size);
+    sums[kFocal] = sum(-rest.square() * at::log1p(-rest)) / pixels;
+  }
+  if (losses.dice) {
+    sums[kAbnormal] = sum(map);
+    sums[kOverlap] = sum(truth * map);
+    sums[kMask] = sum(truth);
+  }
+  return at::stack(sums, 1);
 }
 
 }  // namespace assay

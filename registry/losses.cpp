@@ -18,19 +18,26 @@ at::Tensor local_terms(const at::Tensor& probability,
                        const at::Tensor& masks,
                        const at::Tensor& has_pixel_term,
                        LocalLosses losses) {
-  const at::Tensor chosen = has_pixel_term.nonzero().squeeze(1);
-  if (chosen.size(0) == 0) return at::zeros({kLocalTerms}, at::kDouble);
-  const at::Tensor sums =
-      local_sums(probability.index_select(0, chosen), masks.index_select(0, chosen), losses);
-  const at::Tensor focal = sums.select(1, kFocal).sum();
+  const at::Tensor none = at::zeros({kLocalTerms}, probability.options().dtype(at::kDouble));
+  if (!masks.defined()) return none;
+  at::Tensor maps = probability, truth = masks, counts = has_pixel_term.to(at::kDouble);
+  if (probability.is_cpu()) {  // Asking a GPU which images count would be waiting for it.
+    const at::Tensor chosen = has_pixel_term.nonzero().squeeze(1);
+    if (chosen.size(0) == 0) return none;
+    maps = maps.index_select(0, chosen);
+    truth = truth.index_select(0, chosen);
+    counts = counts.index_select(0, chosen);
+  }
+  const at::Tensor sums = local_sums(maps, truth, losses);
+  const at::Tensor focal = (sums.select(1, kFocal) * counts).sum();
   if (!losses.dice) return at::stack({focal, at::zeros_like(focal), at::zeros_like(focal)});
   const double pixels = static_cast<double>(masks.size(1) * masks.size(2));
   const at::Tensor abnormal = sums.select(1, kAbnormal), overlap = sums.select(1, kOverlap),
                    mask = sums.select(1, kMask);
   // The normal channel from the same sums: p_n = 1 - p, G_n = 1 - G (3.10, R12).
   const at::Tensor normal_overlap = pixels - abnormal - mask + overlap;
-  return at::stack({focal, dice_fraction(overlap, abnormal + mask).sum(),
-                    dice_fraction(normal_overlap, 2 * pixels - abnormal - mask).sum()});
+  return at::stack({focal, (dice_fraction(overlap, abnormal + mask) * counts).sum(),
+                    (dice_fraction(normal_overlap, 2 * pixels - abnormal - mask) * counts).sum()});
 }
 
 at::Tensor local_loss(const at::Tensor& totals,

@@ -13,6 +13,15 @@
 
 namespace assay {
 
+Batch Batch::to(at::Device device) const {
+  Batch moved = *this;
+  for (at::Tensor* tensor : {&moved.patch_features, &moved.patch_norms, &moved.global,
+                             &moved.labels, &moved.masks, &moved.has_pixel_term}) {
+    if (tensor->defined()) *tensor = tensor->to(device);
+  }
+  return moved;
+}
+
 void MethodRegistry::add(const std::string& name, Factory factory) {
   factories_.insert_or_assign(name, std::move(factory));
 }

@@ -30,6 +30,9 @@ struct Batch {
                                 ///< and `train.image_terms` is `auto`: no image-level loss.
   std::vector<std::string>
       category_words;  ///< [cls] string of each image, for class-aware prompts.
+
+  /// The same on `device`, where a method's parameters are.
+  [[nodiscard]] Batch to(at::Device device) const;
 };
 
 /// Result of a method for B images.
@@ -41,7 +44,8 @@ struct Prediction {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-/// A ZSAD method on a frozen backbone.
+/// A ZSAD method on a frozen backbone. Its parameters are on the backbone's device, and so are
+/// batches, terms and predictions; the totals that `loss` takes are on the CPU, and so is the loss.
 ///
 /// Training is written so that the number of ranks changes no bit (`design.md` 5): `shared_terms`
 /// is what no image changes, computed once a step; `terms` gives differentiable **sums** over the

@@ -10,13 +10,13 @@ namespace assay {
 namespace {
 
 template <typename Draw>
-at::Tensor filled(at::IntArrayRef shape, const Draw& draw) {
+at::Tensor filled(at::IntArrayRef shape, at::Device device, const Draw& draw) {
   at::Tensor values = at::empty(shape, at::kFloat);
   float* const data = values.data_ptr<float>();
   for (std::int64_t i = 0; i < values.numel(); ++i) {
     data[i] = static_cast<float>(draw(static_cast<std::uint64_t>(i)));
   }
-  return values.requires_grad_(true);
+  return values.to(device).requires_grad_(true);
 }
 
 }  // namespace
@@ -24,18 +24,21 @@ at::Tensor filled(at::IntArrayRef shape, const Draw& draw) {
 at::Tensor normal_parameter(std::uint64_t seed,
                             const std::string& name,
                             at::IntArrayRef shape,
+                            at::Device device,
                             double deviation) {
   const RandomStream stream(seed, name);
-  return filled(shape, [&](std::uint64_t i) { return deviation * stream.normal(i); });
+  return filled(shape, device, [&](std::uint64_t i) { return deviation * stream.normal(i); });
 }
 
 at::Tensor linear_parameter(std::uint64_t seed,
                             const std::string& name,
                             at::IntArrayRef shape,
+                            at::Device device,
                             std::int64_t fan_in) {
   const RandomStream stream(seed, name);
   const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
-  return filled(shape, [&](std::uint64_t i) { return bound * (2 * stream.uniform(i) - 1); });
+  return filled(shape, device,
+                [&](std::uint64_t i) { return bound * (2 * stream.uniform(i) - 1); });
 }
 
 }  // namespace assay

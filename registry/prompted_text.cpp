@@ -43,9 +43,9 @@ void check_depth(const Clip& clip, const DeepPrompts& deep) {
 }
 
 // Own rows see all of the prefix and themselves up to the diagonal: [S, prefix + S], 0 or -inf.
-at::Tensor suffix_mask(std::int64_t rows, std::int64_t prefix_rows) {
+at::Tensor suffix_mask(std::int64_t rows, std::int64_t prefix_rows, at::TensorOptions options) {
   const at::Tensor above =
-      at::full({rows, prefix_rows + rows}, -std::numeric_limits<float>::infinity(), at::kFloat);
+      at::full({rows, prefix_rows + rows}, -std::numeric_limits<float>::infinity(), options);
   return above.triu(prefix_rows + 1);
 }
 
@@ -95,7 +95,7 @@ at::Tensor encode_suffixes(const Clip& clip,
     heads.v = at::cat({values.expand({prompts, -1, -1, -1}), heads.v}, 2);
     at::Tensor mask;
     if (block < layers) {
-      mask = suffix_mask(x.size(1), keys.size(2));
+      mask = suffix_mask(x.size(1), keys.size(2), keys.options());
     } else {  // Only the end token's row is read; it sees all others.
       heads.q = heads.q.narrow(2, x.size(1) - 1, 1);
       x = x.narrow(1, x.size(1) - 1, 1);

@@ -41,7 +41,11 @@ at::Tensor as_grid(const at::Tensor& patches) {
 
 at::Tensor count_images(const Batch& batch) {
   const double images = batch.has_image_terms ? static_cast<double>(batch.global.size(0)) : 0;
-  return at::tensor({images, batch.has_pixel_term.sum().item<double>()}, at::kDouble);
+  return at::cat({no_sum(batch) + images, batch.has_pixel_term.sum().to(at::kDouble).view({1})});
+}
+
+at::Tensor no_sum(const Batch& batch) {
+  return at::zeros({1}, batch.global.options().dtype(at::kDouble));
 }
 
 WordTexts::WordTexts(std::function<TextPair(const std::string&)> encode)

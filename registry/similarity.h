@@ -39,6 +39,8 @@ struct TextPair {
 /// float64 [2]: images with image terms and images with a pixel term, the counts that losses divide
 /// by (`spec/ablations.md` 4.3).
 [[nodiscard]] at::Tensor count_images(const Batch& batch);
+/// The sum over no image: float64 [1], 0.
+[[nodiscard]] at::Tensor no_sum(const Batch& batch);
 
 /// Text pairs of class-aware prompts: each category word is encoded once.
 class WordTexts {

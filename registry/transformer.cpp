@@ -10,6 +10,11 @@ namespace {
 // x sigmoid(1.702 x) = silu(1.702 x) / 1.702: one temporary, and one tensor kept for the backward.
 at::Tensor quick_gelu(at::Tensor x) { return at::silu(x.mul_(1.702)).mul_(1 / 1.702); }
 
+// In the precision of the weights (Clip::move_to).
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return at::linear(x.to(weight.scalar_type()), weight, bias);
+}
+
 }  // namespace
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -20,7 +25,7 @@ Heads project_heads(const TransformerBlock& block, const at::Tensor& x) {
   const at::Tensor normed = layer_norm(x, block.ln_1_weight, block.ln_1_bias);
   // Unbound, not selected thrice: where weights are trained, the gradient is one stack.
   const std::vector<at::Tensor> heads =  // [B, R, 3 W] -> 3 x [B, W / 64, R, 64]
-      at::linear(normed, block.in_proj_weight, block.in_proj_bias)
+      linear(normed, block.in_proj_weight, block.in_proj_bias)
           .view({x.size(0), x.size(1), 3, x.size(2) / kHeadWidth, kHeadWidth})
           .permute({2, 0, 3, 1, 4})
           .unbind(0);
@@ -39,14 +44,14 @@ at::Tensor attend(const at::Tensor& q,
 }
 
 at::Tensor project_out(const TransformerBlock& block, const at::Tensor& attended) {
-  return at::linear(attended, block.out_proj_weight, block.out_proj_bias);
+  return linear(attended, block.out_proj_weight, block.out_proj_bias);
 }
 
 at::Tensor mlp(const TransformerBlock& block, const at::Tensor& x, const std::string& activation) {
   const at::Tensor normed = layer_norm(x, block.ln_2_weight, block.ln_2_bias);
-  at::Tensor hidden = at::linear(normed, block.c_fc_weight, block.c_fc_bias);
+  at::Tensor hidden = linear(normed, block.c_fc_weight, block.c_fc_bias);
   hidden = activation == "gelu" ? at::gelu(hidden) : quick_gelu(std::move(hidden));
-  return at::linear(hidden, block.c_proj_weight, block.c_proj_bias);
+  return linear(hidden, block.c_proj_weight, block.c_proj_bias);
 }
 
 at::Tensor finish_block(const TransformerBlock& block,

@@ -35,8 +35,8 @@ struct Heads {
 
 /// Fused attention, softmax(q k^T / 8 + mask) v, heads joined: [B, R, W].
 ///
-/// `mask` is nothing or float32, broadcastable to [B, heads, R, R_k]; `causal` cuts everything
-/// above the diagonal.
+/// `mask` is nothing or of the dtype of `q`, broadcastable to [B, heads, R, R_k]; `causal` cuts
+/// everything above the diagonal.
 [[nodiscard]] at::Tensor attend(const at::Tensor& q,
                                 const at::Tensor& k,
                                 const at::Tensor& v,

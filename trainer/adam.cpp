@@ -1,5 +1,7 @@
 #include "trainer/adam.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <cstddef>
 
@@ -26,6 +28,21 @@ void adam_step(const AdamSettings& settings,
     v[i] = v[i] * beta2 + weight2 * g * g;
     parameter[i] += step_size * m[i] / (std::sqrt(v[i]) / root + epsilon);
   }
+}
+
+void adam_step_on_device(const AdamSettings& settings,
+                         std::int64_t t,
+                         at::Tensor parameter,
+                         const at::Tensor& gradient,
+                         at::Tensor m,
+                         at::Tensor v) {
+  const at::NoGradGuard no_grad;
+  const double correction1 = 1.0 - std::pow(settings.beta1, static_cast<double>(t));
+  const double root = std::sqrt(1.0 - std::pow(settings.beta2, static_cast<double>(t)));
+  m.lerp_(gradient, 1.0 - settings.beta1);
+  v.mul_(settings.beta2).addcmul_(gradient, gradient, 1.0 - settings.beta2);
+  parameter.addcdiv_(m, v.sqrt().div_(root).add_(settings.epsilon),
+                     -settings.learning_rate / correction1);
 }
 
 }  // namespace assay

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <span>
 
@@ -25,5 +27,13 @@ void adam_step(const AdamSettings& settings,
                std::span<const float> gradient,
                std::span<float> m,
                std::span<float> v);
+
+/// The same in LibTorch's operations, on float32 tensors of any one device.
+void adam_step_on_device(const AdamSettings& settings,
+                         std::int64_t t,
+                         at::Tensor parameter,
+                         const at::Tensor& gradient,
+                         at::Tensor m,
+                         at::Tensor v);
 
 }  // namespace assay

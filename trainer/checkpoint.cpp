@@ -121,7 +121,7 @@ TrainState initial_state(const NamedTensors& parameters) {
   for (const auto& [name, value] : parameters) state.tensors.emplace_back(name, value.detach());
   for (const auto* moment : {"adam.m.", "adam.v."}) {
     for (const auto& [name, value] : parameters) {
-      state.tensors.emplace_back(moment + name, at::zeros(value.sizes(), at::kFloat));
+      state.tensors.emplace_back(moment + name, at::zeros_like(value.detach()));
     }
   }
   return state;
@@ -131,7 +131,7 @@ void save_state(const std::filesystem::path& path,
                 const TrainState& state,
                 const std::string& identity) {
   SafeTensors file;
-  file.tensors = {state.tensors.begin(), state.tensors.end()};
+  for (const auto& [name, value] : state.tensors) file.tensors.emplace(name, value.cpu());
   file.metadata = {{"format", kFormat},
                    {"format_version", kFormatVersion},
                    {"identity", identity},
@@ -155,9 +155,7 @@ void load_state(const std::filesystem::path& path, TrainState& state, const std:
                  path.string(), loaded.numerics, state.numerics);
     loaded.mixed_numerics = true;
   }
-  for (const auto& [name, value] : state.tensors) {
-    std::ranges::copy(bytes_of(file.tensors.at(name)), bytes_of(value).begin());
-  }
+  for (const auto& [name, value] : state.tensors) value.copy_(file.tensors.at(name));
   state.step = loaded.step;
   state.epoch_loss_sums = loaded.epoch_loss_sums;
   state.mixed_numerics = loaded.mixed_numerics;
@@ -176,7 +174,11 @@ bool resume_state(const std::filesystem::path& path,
   const auto* text = reinterpret_cast<const char*>(headers[0].data());
   const auto json = nlohmann::json::parse(text, text + headers[0].size());
   from_json(json.at("state"), state);
-  for (const auto& [name, value] : state.tensors) comm.broadcast(bytes_of(value), /*root=*/0);
+  for (const auto& [name, value] : state.tensors) {
+    const at::Tensor on_cpu = value.cpu();  // Itself, where it is there.
+    comm.broadcast(bytes_of(on_cpu), /*root=*/0);
+    if (!value.is_cpu()) value.copy_(on_cpu);
+  }
   return json.at("resumed");
 }
 

@@ -19,7 +19,8 @@ struct TrainState {
   NamedTensors tensors;  ///< float32: parameters, then `adam.m.<name>`, then `adam.v.<name>`.
 };
 
-/// The state before the first step: the parameters themselves (not copies) and moments of zero.
+/// The state before the first step: the parameters themselves (not copies) and moments of zero on
+/// their device.
 [[nodiscard]] TrainState initial_state(const NamedTensors& parameters);
 
 /// Writes `state` atomically. File format 1: safetensors with `state.tensors`, and as metadata

@@ -47,4 +47,18 @@ ShardRange shards_of_rank(std::int64_t num_shards, int rank, int world_size) {
   return {num_shards * rank / world_size, num_shards * (rank + 1) / world_size};
 }
 
+std::vector<VirtualShard> joined_by_rank(const std::vector<VirtualShard>& shards, int world_size) {
+  std::vector<VirtualShard> joined;
+  for (int rank = 0; rank < world_size; ++rank) {
+    const auto [begin, end] =
+        shards_of_rank(static_cast<std::int64_t>(shards.size()), rank, world_size);
+    if (begin == end) continue;
+    VirtualShard& all = joined.emplace_back();
+    for (std::int64_t shard = begin; shard < end; ++shard) {
+      all.insert(all.end(), shards[shard].begin(), shards[shard].end());
+    }
+  }
+  return joined;
+}
+
 }  // namespace assay

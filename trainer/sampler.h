@@ -47,4 +47,9 @@ struct ShardRange {
 /// empty where there are more ranks than shards.
 [[nodiscard]] ShardRange shards_of_rank(std::int64_t num_shards, int rank, int world_size);
 
+/// The shards of each rank as one, by rank; dealt by shards_of_rank, each rank gets its own images
+/// again.
+[[nodiscard]] std::vector<VirtualShard> joined_by_rank(const std::vector<VirtualShard>& shards,
+                                                       int world_size);
+
 }  // namespace assay

@@ -68,7 +68,7 @@ ShardSums gather_shard_sums(Communicator& comm,
                             const std::string& failure) {
   std::vector<double> own;
   for (const at::Tensor& terms : local) {
-    const at::Tensor values = terms.detach().contiguous();
+    const at::Tensor values = terms.detach().cpu().contiguous();
     const auto* data = values.const_data_ptr<double>();
     own.insert(own.end(), data, data + values.numel());
   }
@@ -98,6 +98,28 @@ bool all_finite(std::span<const float> values) {
     finite &= (std::bit_cast<std::uint32_t>(value) & kExponent) != kExponent;
   }
   return finite;
+}
+
+bool all_finite(const at::Tensor& values) {
+  if (!values.is_cpu()) return values.isfinite().all().item<bool>();
+  const at::Tensor flat = values.contiguous();
+  return all_finite({flat.const_data_ptr<float>(), static_cast<std::size_t>(flat.numel())});
+}
+
+GradientSum::Result all_reduce_gradient(Communicator& comm,
+                                        at::Tensor gradient,
+                                        std::int64_t shard,
+                                        const std::string& failure) {
+  const bool bad = failure.empty() && shard >= 0 && !all_finite(gradient);
+  const auto messages = comm.all_gather(failure.empty() ? message({.value = bad ? shard : -1}, {})
+                                                        : failure_message(failure));
+  throw_where_one_failed(messages);
+  for (const Bytes& bytes : messages) {
+    if (const auto first = header_of(bytes).value; first >= 0)
+      return {.sum = {}, .bad_shard = first};
+  }
+  comm.all_reduce(gradient, ReduceOp::kSum);
+  return {.sum = std::move(gradient), .bad_shard = std::nullopt};
 }
 
 GradientSum::GradientSum(Communicator& comm, std::int64_t size) : comm_(comm), size_(size) {

@@ -63,7 +63,18 @@ class GradientSum {
   std::vector<std::vector<float>> rows_;  // Other ranks: the gradient of each local shard.
 };
 
+/// The sum of the ranks' gradients, float32 [size] each and added in place by
+/// Communicator::all_reduce: on any device, in no order that is promised. `shard` is the rank's
+/// only one; a rank without images brings zeros and -1, one with a `failure` whatever it has. A
+/// collective call; throws JobError on every rank alike where one brings a `failure`.
+[[nodiscard]] GradientSum::Result all_reduce_gradient(Communicator& comm,
+                                                      at::Tensor gradient,
+                                                      std::int64_t shard,
+                                                      const std::string& failure);
+
 /// Whether no value is NaN or infinite.
 [[nodiscard]] bool all_finite(std::span<const float> values);
+/// The same of a tensor on any device.
+[[nodiscard]] bool all_finite(const at::Tensor& values);
 
 }  // namespace assay

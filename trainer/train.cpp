@@ -40,9 +40,16 @@ Tensors split_like(const at::Tensor& flat, const Tensors& like) {
   return views;
 }
 
-bool is_finite(const at::Tensor& values) {
-  const at::Tensor flat = values.contiguous();
-  return all_finite({flat.const_data_ptr<float>(), static_cast<std::size_t>(flat.numel())});
+// One row over all leaves; what has no gradient is zero.
+at::Tensor flattened(const Tensors& gradients, const Tensors& leaves) {
+  Tensors rows;
+  for (std::size_t i = 0; i < leaves.size(); ++i) {
+    const at::Tensor& gradient = gradients[i];
+    rows.push_back(gradient.defined()
+                       ? gradient.to(at::kFloat).reshape(-1)
+                       : at::zeros({leaves[i].numel()}, leaves[i].options().dtype(at::kFloat)));
+  }
+  return at::cat(rows);
 }
 
 // One training: what stays the same over its steps.
@@ -59,6 +66,7 @@ class Training {
         num_terms_(method.term_names().size()),
         sampler_(source.size(), options.batch_size, options.images_per_shard, options.seed),
         state_(initial_state(method.parameters())) {
+    if (!options.numerics.empty()) state_.numerics = options.numerics;
     for (const auto& [name, value] : method.parameters()) {
       if (value.scalar_type() != at::kFloat || !value.is_contiguous() || !value.requires_grad()) {
         throw std::invalid_argument("parameter '" + name +
@@ -153,20 +161,35 @@ at::Tensor Training::gradient_of_shards(const Tensors& terms,
                                         const SharedTerms& shared,
                                         const at::Tensor& seed,
                                         ShardRange local) {
-  GradientSum sum(comm_, numel(shared.leaves()));
-  const std::string failure = failure_of_step([&] {
-    for (std::int64_t shard = local.begin; shard < local.end; ++shard) {
-      sum.add(shard, gradients({terms[shard - local.begin]}, shared.leaves(), {seed}),
-              shared.leaves());
-    }
-  });
-  const GradientSum::Result result = sum.reduce(failure);
+  const auto gradients_of = [&](std::int64_t shard) {
+    const at::Tensor& sums = terms[shard - local.begin];
+    return gradients({sums}, shared.leaves(), {seed.to(sums.device())});
+  };
+  GradientSum::Result result;
+  if (options_.one_batch_a_rank) {
+    at::Tensor own;
+    const bool any = local.begin < local.end;
+    const std::string failure = failure_of_step([&] {
+      own = flattened(any ? gradients_of(local.begin) : Tensors(shared.leaves().size()),
+                      shared.leaves());
+    });
+    result = all_reduce_gradient(comm_, own, any ? local.begin : -1, failure);
+  } else {
+    GradientSum sum(comm_, numel(shared.leaves()));
+    const std::string failure = failure_of_step([&] {
+      for (std::int64_t shard = local.begin; shard < local.end; ++shard) {
+        sum.add(shard, gradients_of(shard), shared.leaves());
+      }
+    });
+    result = sum.reduce(failure);
+  }
   if (result.bad_shard) fail("a gradient is NaN or infinite", shards_[*result.bad_shard]);
   return result.sum;
 }
 
 std::optional<StepReport> Training::take_step(bool wishes_to_stop) {
   shards_ = sampler_.shards(state_.step + 1);
+  if (options_.one_batch_a_rank) shards_ = joined_by_rank(shards_, comm_.world_size());
   const ShardRange local =
       shards_of_rank(static_cast<std::int64_t>(shards_.size()), comm_.rank(), comm_.world_size());
   // What no image changes, once; then differentiable sums over the images of each shard.
@@ -206,7 +229,7 @@ std::optional<StepReport> Training::take_step(bool wishes_to_stop) {
 
 void Training::update(const Tensors& parameter_gradients) {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (!is_finite(parameter_gradients[i])) {
+    if (!all_finite(parameter_gradients[i])) {
       fail(fmt::format("the gradient of '{}' is NaN or infinite", method_.parameters()[i].first),
            all_images());
     }
@@ -214,15 +237,20 @@ void Training::update(const Tensors& parameter_gradients) {
   ++state_.step;
   const AdamSettings adam{
       .learning_rate = options_.learning_rate, .beta1 = options_.beta1, .beta2 = options_.beta2};
-  const auto values = [&](std::size_t i) {
-    const at::Tensor& tensor = state_.tensors[i].second;
+  const std::size_t count = parameters_.size();
+  const auto values = [](const at::Tensor& tensor) {
     return std::span(tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel()));
   };
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const at::Tensor& parameter = state_.tensors[i].second;
+    const at::Tensor& m = state_.tensors[count + i].second;
+    const at::Tensor& v = state_.tensors[2 * count + i].second;
     const at::Tensor gradient = parameter_gradients[i].contiguous();
-    adam_step(adam, state_.step, values(i),
-              {gradient.const_data_ptr<float>(), static_cast<std::size_t>(gradient.numel())},
-              values(parameters_.size() + i), values(2 * parameters_.size() + i));
+    if (parameter.is_cpu()) {
+      adam_step(adam, state_.step, values(parameter), values(gradient), values(m), values(v));
+    } else {
+      adam_step_on_device(adam, state_.step, parameter, gradient, m, v);
+    }
   }
 }
 

@@ -33,6 +33,10 @@ struct TrainOptions {
   std::filesystem::path state_path;       ///< Where the state is kept for resuming; empty: nowhere.
   std::int64_t steps_per_checkpoint = 0;  ///< 0: at the end of each epoch only.
   std::string identity;                   ///< Of the job: a state of another one is not resumed.
+  /// A rank computes its shards as one batch, and gradients are added where they are: for GPUs.
+  /// Bits then depend on the number of ranks.
+  bool one_batch_a_rank = false;
+  std::string numerics;  ///< What computes, where it is not this CPU: a state remembers it.
 };
 
 /// What one step did, the same on every rank.
@@ -57,8 +61,9 @@ struct TrainResult {
 /// The image order of an epoch and every draw depend on seed and epoch alone. The batch is cut into
 /// virtual shards of `images_per_shard` images, dealt to the ranks in contiguous pieces; sums and
 /// gradients are added in shard order, so that any number of ranks gives the same bits on one kind
-/// of CPU. Rank 0 writes the state (parameters, Adam moments, step) as safetensors, atomically; the
-/// next call with the same identity goes on from it with the same bits.
+/// of CPU. Everything runs on the device of the parameters and batches. Rank 0 writes the state
+/// (parameters, Adam moments, step) as safetensors, atomically; the next call with the same
+/// identity goes on from it with the same bits.
 ///
 /// A collective call. Throws JobError, on every rank alike, naming the step and the images of the
 /// first bad shard where a sum, the loss or a gradient is NaN or infinite; also where one rank

@@ -23,7 +23,8 @@ AnomalyClip::AnomalyClip(const MethodContext& context, std::uint64_t seed) : tex
   const auto add_context = [&](const char* name) {
     const auto length = values.at("prompt.E").get<std::int64_t>();
     parameters_.emplace_back(
-        name, normal_parameter(seed, name, {1, 1, length, context.clip.sizes().text_width}));
+        name, normal_parameter(seed, name, {1, 1, length, context.clip.sizes().text_width},
+                               context.clip.device()));
     return parameters_.back().second;
   };
   normal_context_ = add_context("ctx_pos");
@@ -86,7 +87,7 @@ at::Tensor AnomalyClip::terms(std::span<const at::Tensor> shared, const Batch& b
                                                                            switches_.temperature),
                                                               batch.labels)
                                                 .unsqueeze(0)
-                                          : at::zeros({1}, at::kDouble));
+                                          : no_sum(batch));
   }
   return at::cat(terms);
 }

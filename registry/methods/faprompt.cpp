@@ -77,7 +77,8 @@ void FaPrompt::add_parameters(const MethodContext& context, std::uint64_t seed) 
     return tensor;
   };
   const auto add_context = [&](const char* name, std::int64_t prompts, std::int64_t tokens) {
-    return add(name, normal_parameter(seed, name, {1, prompts, tokens, width}));
+    return add(name,
+               normal_parameter(seed, name, {1, prompts, tokens, width}, context.clip.device()));
   };
   normal_context_ = add_context("ctx_pos", 1, switches_.normal_tokens);
   abnormal_context_ = add_context("ctx_neg", switches_.prompts, switches_.abnormal_tokens);
@@ -85,7 +86,7 @@ void FaPrompt::add_parameters(const MethodContext& context, std::uint64_t seed) 
   if (!switches_.dap) return;
   const std::int64_t in = joint * switches_.patches, hidden = in / 16;
   const auto add_linear = [&](const char* name, at::IntArrayRef shape, std::int64_t fan_in) {
-    return add(name, linear_parameter(seed, name, shape, fan_in));
+    return add(name, linear_parameter(seed, name, shape, context.clip.device(), fan_in));
   };
   prior_weight_1_ = add_linear("patch_meta_net.linear1.weight", {hidden, in}, in);
   prior_bias_1_ = add_linear("patch_meta_net.linear1.bias", {hidden}, in);
@@ -108,7 +109,8 @@ std::vector<at::Tensor> FaPrompt::shared_terms() const {
 // M in raster order (3.7 row 1).
 at::Tensor FaPrompt::select_patches(const at::Tensor& base_map) const {
   if (!switches_.top_patches) {
-    return at::arange(switches_.patches).expand({base_map.size(0), -1});
+    return at::arange(switches_.patches, base_map.options().dtype(at::kLong))
+        .expand({base_map.size(0), -1});
   }
   return std::get<1>(at::sort(base_map.detach(), /*stable=*/true, /*dim=*/1, /*descending=*/true))
       .narrow(1, 0, switches_.patches);
@@ -176,7 +178,7 @@ at::Tensor FaPrompt::terms(std::span<const at::Tensor> shared, const Batch& batc
   std::vector<at::Tensor> terms = {count_images(batch)};
   const auto add_image_term = [&](double weight, const auto& sum) {
     if (weight == 0) return;
-    terms.push_back(batch.has_image_terms ? sum().unsqueeze(0) : at::zeros({1}, at::kDouble));
+    terms.push_back(batch.has_image_terms ? sum().unsqueeze(0) : no_sum(batch));
   };
   if (switches_.base_weight != 0) {
     terms.push_back(local_terms(out.base_map, batch.masks, batch.has_pixel_term));
@@ -216,7 +218,8 @@ at::Tensor FaPrompt::loss(const at::Tensor& totals, std::span<const at::Tensor> 
     ++next;
   }
   if (switches_.oc_weight != 0) {
-    loss = loss + switches_.oc_weight * orthogonality(shared[1], switches_.oc_ordered);
+    loss = loss +
+           switches_.oc_weight * orthogonality(shared[1], switches_.oc_ordered).to(totals.device());
   }
   if (switches_.prior_weight != 0) loss = loss + switches_.prior_weight * totals[next];
   return loss;

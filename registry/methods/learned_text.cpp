@@ -29,7 +29,8 @@ LearnedText::LearnedText(const MethodContext& context, std::uint64_t seed)
   const auto length = switches.at("text.deep_len").get<std::int64_t>();
   for (std::int64_t i = 0; i < num_deep_prompts(switches); ++i) {
     const std::string name = fmt::format("compound_prompts_text.{}", i);
-    deep_.rows.push_back(normal_parameter(seed, name, {length, clip_.sizes().text_width}));
+    deep_.rows.push_back(
+        normal_parameter(seed, name, {length, clip_.sizes().text_width}, clip_.device()));
     parameters_.emplace_back(name, deep_.rows.back());
   }
 }

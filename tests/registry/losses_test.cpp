@@ -58,12 +58,18 @@ TEST_P(LocalSumsAgainstMaps, HaveTheSameValuesAndGradients) {
 
   for (std::int64_t column = 0; column < kLocalSums; ++column) {
     expect_near(fused.select(1, column), literal.select(1, column), 1e-6);
+    expect_near(local_sums_of_maps(probability, masks).select(1, column), literal.select(1, column),
+                2e-6);
   }
   // The pixel sums are S^2 times the mean: weigh them alike, so that each part can be seen.
   const at::Tensor scale =
       at::tensor({static_cast<double>(size * size), 1.0, 1.0, 1.0}, at::kDouble);
-  expect_near(gradient_of((fused * weights * scale).sum(), probability),
-              gradient_of((literal * weights * scale).sum(), probability), 3e-6);
+  const auto weighed = [&](const at::Tensor& sums) {
+    return gradient_of((sums * weights * scale).sum(), probability);
+  };
+  const at::Tensor expected = weighed(literal);
+  expect_near(weighed(fused), expected, 3e-6);
+  expect_near(weighed(local_sums_of_maps(probability, masks)), expected, 1e-5);
 }
 
 TEST_P(LocalSumsAgainstMaps, AreTheSameBitsOneLossAtATime) {

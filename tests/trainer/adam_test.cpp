@@ -21,6 +21,7 @@ TEST(AdamStep, AgreesWithTheOperationsOfPyTorchsAdam) {
     at::Tensor ours = parameter.clone();
     at::Tensor our_m = m.clone();
     at::Tensor our_v = v.clone();
+    const at::Tensor on_device = parameter.clone(), device_m = m.clone(), device_v = v.clone();
     for (int t = 1; t <= 50; ++t) {
       const at::Tensor gradient = (parameter * 3 + t).sin() * std::pow(10.0, t % 7 - 5);
       m.lerp_(gradient, 1 - beta1);
@@ -28,7 +29,9 @@ TEST(AdamStep, AgreesWithTheOperationsOfPyTorchsAdam) {
       const at::Tensor denominator = (v.sqrt() / std::sqrt(1 - std::pow(0.999, t))).add_(1e-8);
       parameter.addcdiv_(m, denominator, -1e-3 / (1 - std::pow(beta1, t)));
       adam_step(settings, t, span_of(ours), span_of(gradient), span_of(our_m), span_of(our_v));
+      adam_step_on_device(settings, t, on_device, gradient, device_m, device_v);
     }
+    EXPECT_TRUE(on_device.equal(parameter));
     // PyTorch fuses multiplications with additions where the CPU can: a last place apart.
     EXPECT_TRUE(at::allclose(ours, parameter, 1e-6, 1e-7)) << "beta1 " << beta1;
     EXPECT_TRUE(at::allclose(our_m, m, 1e-5, 1e-6));

@@ -267,6 +267,52 @@ TEST(Train, FailsOnEveryRankAlikeWhereTheStateCannotBeSaved) {
               Each(HasSubstr("a folder is in the way")));
 }
 
+// What a GPU does, here on a CPU.
+TEST(TrainWithOneBatchARank, GivesTheSameNumbersButForRounding) {
+  const Trained sharded = train_on_threads(1, kOptions);
+  TrainOptions options = kOptions;
+  options.one_batch_a_rank = true;
+  for (const int ranks : {1, 2, 3, 9}) {
+    const Trained whole = train_on_threads(ranks, options);
+    EXPECT_NE(whole.digests, sharded.digests);
+    ASSERT_EQ(whole.reports.size(), kSteps);
+    for (std::size_t step = 0; step < whole.reports.size(); ++step) {
+      EXPECT_NEAR(whole.reports[step].loss, sharded.reports[step].loss,
+                  1e-4 * sharded.reports[step].loss)
+          << ranks << " ranks, step " << step;
+    }
+  }
+}
+
+TEST(TrainWithOneBatchARank, FailsOnEveryRankAlike) {
+  TrainOptions options = kOptions;
+  options.one_batch_a_rank = true;
+  for (const int ranks : {1, 2, 4}) {
+    AnalyticSource nan(kImages), zero(kImages), unreadable(kImages);
+    nan.nan_image = 17;
+    zero.zero_image = 17;
+    unreadable.unreadable_image = 3;
+    EXPECT_THAT(failures(ranks, nan, options),
+                Each(AllOf(HasSubstr("drawing_017.png"), HasSubstr("'squared_error' is nan"))));
+    EXPECT_THAT(
+        failures(ranks, zero, options),
+        Each(AllOf(HasSubstr("drawing_017.png"), HasSubstr("a gradient is NaN or infinite"))));
+    EXPECT_THAT(failures(ranks, unreadable, options),
+                Each(HasSubstr("drawing_003.png: cannot be decoded")));
+  }
+}
+
+TEST(Train, RemembersWhatComputedAndMarksAStateOfAnother) {
+  const TemporaryFolder folder;
+  TrainOptions options = kOptions;
+  options.state_path = folder / "state.safetensors";
+  EXPECT_TRUE(train_on_threads(2, options, 5).result.interrupted);
+  options.numerics = "NVIDIA H100, 1 rank";
+  const Trained resumed = train_on_threads(1, options);
+  EXPECT_TRUE(resumed.result.resumed);
+  EXPECT_TRUE(resumed.result.mixed_numerics);
+}
+
 TEST(Train, RefusesAnEmptyTrainingSet) {
   AnalyticMethod method(5);
   SingleCommunicator comm;

@@ -5,6 +5,7 @@
 #include "runner/installation.h"
 #include "runner/jobs.h"
 #include "runner/lease.h"
+#include "runner/precision.h"
 #include "runner/progress.h"
 #include "runner/rank_start.h"
 #include "runner/worker_commands.h"
@@ -21,6 +22,7 @@ struct ByHand {
   Places places;
   std::string method, target, train_on, backbone = "assay-tiny";
   std::vector<std::string> settings;
+  std::string device, precision;
   std::int64_t seed = 0, image_size = 0;
   bool json = false;
 };
@@ -35,6 +37,10 @@ Study study_of(const ByHand& arguments) {
   study.name = "by hand";
   study.backbone.fallback = arguments.backbone;
   if (arguments.image_size > 0) study.image_size.fallback = arguments.image_size;
+  if (!arguments.precision.empty()) {
+    check_precision(arguments.precision);
+    study.precision.fallback = arguments.precision;
+  }
   study.targets = {arguments.target};
   study.seeds = {arguments.seed};
   study.allow_overlap = true;  // A training alone has no target; the table of a study marks it.
@@ -92,7 +98,11 @@ void print_result(const JobRun& run, bool as_json) {
   }
 }
 
-int run_jobs(const ByHand& arguments, JobKind kind, Communicator& comm) {
+int run_jobs(const ByHand& arguments, JobKind kind, Communicator& host) {
+  Loaded loaded;
+  if (arguments.device == "cuda") loaded.device = open_gpu(host);
+  const std::unique_ptr<Communicator> own = job_communicator(loaded.device, host);
+  Communicator& comm = own ? *own : host;
   const bool leader = comm.rank() == 0;
   std::string text;
   std::optional<WorkspaceLease> lease;
@@ -102,7 +112,6 @@ int run_jobs(const ByHand& arguments, JobKind kind, Communicator& comm) {
     lease.emplace(arguments.places.paths().root, "assay " + std::string(to_string(kind)));
   });
   const nlohmann::json jobs = nlohmann::json::parse(broadcast_text(comm, text));
-  Loaded loaded;
   ProgressView view(stderr, /*quiet=*/!leader);
   JobRun run;
   for (const nlohmann::json& entry : jobs) {
@@ -151,6 +160,9 @@ Command add(CLI::App& app, JobKind kind, const std::string& help, const std::str
                       "SWITCH=VALUE: what differs from the preset");
   command->add_option("--backbone", arguments->backbone)->capture_default_str();
   command->add_option("--image-size", arguments->image_size, "pixels (default: the backbone's)");
+  add_device(*command, arguments->device);
+  command->add_option("--precision", arguments->precision,
+                      "of products: fp32 (default), tf32, bf16");
   if (kind != JobKind::kTrain) {
     command->add_option("--on", arguments->target, "data set")->required();
   }

@@ -44,6 +44,13 @@ void add_places(CLI::App& command, Places& places) {
   command.add_option("--weights", places.weights, "folder of CLIP weights (or $ASSAY_WEIGHTS)");
 }
 
+void add_device(CLI::App& command, std::string& device) {
+  device = "cpu";
+  command.add_option("--device", device, "what computes: cpu, or cuda for NVIDIA GPUs")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+}
+
 JobRun describe_job(const Job& job,
                     const Study& study,
                     const PlanFiles& files,

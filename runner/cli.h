@@ -39,6 +39,9 @@ void add_workspace(CLI::App& command, Places& places);
 /// Adds `--workspace`, `--data` and `--weights`.
 void add_places(CLI::App& command, Places& places);
 
+/// Adds `--device`, which becomes `cpu` or `cuda`.
+void add_device(CLI::App& command, std::string& device);
+
 /// What an attempt at `job` is told of this machine.
 [[nodiscard]] JobRun describe_job(const Job& job,
                                   const Study& study,

@@ -35,20 +35,25 @@ std::string mpi_version() {
 
 }  // namespace
 
-nlohmann::json environment_facts() {
+nlohmann::json environment_facts(const ComputeDevice& device) {
   utsname kernel{};
   ::uname(&kernel);
-  return {{"host", this_process().host},
-          {"cpu_capability", at::get_cpu_capability()},
-          {"threads", at::get_num_threads()},
-          {"environment",
-           {{"assay", ASSAY_VERSION},
-            {"libtorch", TORCH_VERSION},
-            {"mpi", mpi_version()},
-            {"hdf5", H5_VERSION},
-            {"compiler", __VERSION__},
-            {"cpu", cpu_model()},
-            {"kernel", kernel.release}}}};
+  nlohmann::json facts = {{"host", this_process().host},
+                          {"cpu_capability", at::get_cpu_capability()},
+                          {"threads", at::get_num_threads()},
+                          {"environment",
+                           {{"assay", ASSAY_VERSION},
+                            {"libtorch", TORCH_VERSION},
+                            {"mpi", mpi_version()},
+                            {"hdf5", H5_VERSION},
+                            {"compiler", __VERSION__},
+                            {"cpu", cpu_model()},
+                            {"kernel", kernel.release}}}};
+  if (device.gpu) {
+    facts["environment"]["gpu"] = device.name();
+    facts["environment"]["cuda"] = device.backend->versions();
+  }
+  return facts;
 }
 
 }  // namespace assay

@@ -23,11 +23,12 @@ class BatchBuilder {
         class_word(set.manifest().dataset, sample_of(set, image).category, words_));
   }
 
-  Batch build() {
-    batch_.patch_features = at::stack(patch_).to(at::kFloat);
+  Batch build(at::Device device) {
+    // Half the bytes travel to the device.
+    batch_.patch_features = at::stack(patch_).to(device).to(at::kFloat);
     batch_.patch_norms = at::stack(norms_);
     batch_.global = at::stack(global_);
-    return std::move(batch_);
+    return batch_.to(device);
   }
 
  private:
@@ -41,11 +42,13 @@ class BatchBuilder {
 FeatureBatches::FeatureBatches(std::vector<TrainingPart> parts,
                                std::int64_t mask_size,
                                bool image_terms,
-                               ClassWords words)
+                               ClassWords words,
+                               at::Device device)
     : parts_(std::move(parts)),
       mask_size_(mask_size),
       image_terms_(image_terms),
-      words_(std::move(words)) {
+      words_(std::move(words)),
+      device_(device) {
   for (std::size_t part = 0; part < parts_.size(); ++part) {
     for (std::int64_t i = 0; i < parts_[part].features->size(); ++i) places_.push_back({part, i});
   }
@@ -71,12 +74,12 @@ Batch FeatureBatches::load(std::span<const std::int64_t> indices) const {
     fill_mask(runs, {masks[i].data_ptr<std::uint8_t>(),
                      static_cast<std::size_t>(mask_size_ * mask_size_)});
   }
-  Batch batch = builder.build();
+  Batch batch = builder.build(device_);
   batch.labels = labels;
   batch.masks = masks;
   batch.has_pixel_term = has_pixel_term;
   batch.has_image_terms = image_terms_;
-  return batch;
+  return batch.to(device_);
 }
 
 std::string FeatureBatches::describe(std::int64_t index) const {
@@ -87,10 +90,11 @@ std::string FeatureBatches::describe(std::int64_t index) const {
 
 Batch inference_batch(const FeatureSet& set,
                       std::span<const std::int64_t> images,
-                      const ClassWords& words) {
+                      const ClassWords& words,
+                      at::Device device) {
   BatchBuilder builder(words);
   for (const std::int64_t image : images) builder.add(set, image);
-  return builder.build();
+  return builder.build(device);
 }
 
 ClassWords class_words(const nlohmann::json& switches) {

@@ -29,11 +29,12 @@ struct TrainingPart {
 /// The auxiliary sets of a training as one list (`spec/ablations.md` 4).
 class FeatureBatches final : public BatchSource {
  public:
-  /// `mask_size` is the side of the masks in pixels.
+  /// `mask_size` is the side of the masks in pixels; batches come on `device`.
   FeatureBatches(std::vector<TrainingPart> parts,
                  std::int64_t mask_size,
                  bool image_terms,
-                 ClassWords words);
+                 ClassWords words,
+                 at::Device device = at::kCPU);
 
   [[nodiscard]] std::int64_t size() const override;
   [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override;
@@ -48,13 +49,15 @@ class FeatureBatches final : public BatchSource {
   std::int64_t mask_size_;
   bool image_terms_;
   ClassWords words_;
+  at::Device device_;
   std::vector<Place> places_;  // By index.
 };
 
-/// Features and class words of some images of a set, for inference.
+/// Features, on `device`, and class words of some images of a set, for inference.
 [[nodiscard]] Batch inference_batch(const FeatureSet& set,
                                     std::span<const std::int64_t> images,
-                                    const ClassWords& words);
+                                    const ClassWords& words,
+                                    at::Device device = at::kCPU);
 
 /// The switch `prompt.words` of a job, by default where the method has none.
 [[nodiscard]] ClassWords class_words(const nlohmann::json& switches);

@@ -51,9 +51,10 @@ ImagePredictions predict(const Method& method,
       std::vector<std::int64_t> images(
           static_cast<std::size_t>(std::min(kPredictImages, set.size() - first)));
       std::iota(images.begin(), images.end(), first);
-      const Prediction prediction = method.predict(inference_batch(set, images, words));
-      scores.push_back(prediction.image_score);
-      grids.push_back(prediction.map_grid);
+      const Prediction prediction =
+          method.predict(inference_batch(set, images, words, context.loaded.device.device));
+      scores.push_back(prediction.image_score.cpu());
+      grids.push_back(prediction.map_grid.cpu());
       indices.insert(indices.end(), images.begin(), images.end());
       context.control.progress(
           {{"done", images.back() + 1}, {"total", set.size()}, {"unit", "image"}});
@@ -97,8 +98,8 @@ std::vector<MetricRow> rows_of(const std::string& dataset,
 
 nlohmann::json run_evaluate(const EvaluateSpec& spec, const JobContext& context) {
   Communicator& comm = context.comm();
-  const auto clip = load_clip(spec.encoder, context);
   const auto features = load_features(spec.encoder, spec.part, context);
+  const auto clip = load_clip(spec.encoder, spec.precision, context);
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Method> method;
   const ResolvedMethod resolved = resolved_method(spec.method, spec.encoder, context.run.hints);

@@ -2,6 +2,7 @@
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "runner/precision.h"
 
 #include <cmath>
 
@@ -29,7 +30,16 @@ EncoderSpec encoder_from_json(const json& value) {
           .features = feature_spec_from_json(value.at("features")),
           .preprocessing = value.at("preprocessing"),
           .storage = value.at("storage"),
+          .precision = value.value("precision", kDefaultPrecision),
           .numerics = value.at("numerics")};
+}
+
+/// What a train job's `precision` is called in its identity.
+constexpr const char* kDefaultOfTraining = "float32";
+
+json with_precision(json value, const std::string& precision) {
+  if (precision != kDefaultPrecision) value["precision"] = precision;
+  return value;
 }
 
 /// Reads with `read`; what it left out or made up shows when it is written again.
@@ -106,11 +116,12 @@ JobKind job_kind_from(std::string_view name) {
 std::string EncoderSpec::key() const { return identity(to_json(*this)); }
 
 json to_json(const EncoderSpec& spec) {
-  return {{"weights_sha256", spec.weights_sha256},
-          {"features", to_json(spec.features)},
-          {"preprocessing", spec.preprocessing},
-          {"storage", spec.storage},
-          {"numerics", spec.numerics}};
+  return with_precision({{"weights_sha256", spec.weights_sha256},
+                         {"features", to_json(spec.features)},
+                         {"preprocessing", spec.preprocessing},
+                         {"storage", spec.storage},
+                         {"numerics", spec.numerics}},
+                        spec.precision);
 }
 
 json to_json(const EncodeSpec& spec) {
@@ -136,22 +147,23 @@ json to_json(const TrainSpec& spec) {
           {"beta1", spec.beta1},
           {"beta2", spec.beta2},
           {"epsilon", spec.epsilon},
-          {"precision", spec.precision},
+          {"precision", spec.precision == kDefaultPrecision ? kDefaultOfTraining : spec.precision},
           {"images_per_shard", spec.images_per_shard}};
 }
 
 json to_json(const EvaluateSpec& spec) {
-  return {{"kind", to_string(JobKind::kEvaluate)},
-          {"numerics", spec.numerics},
-          {"method", spec.method},
-          {"switches", spec.switches},
-          {"checkpoint", spec.checkpoint},
-          {"encoder", to_json(spec.encoder)},
-          {"part", to_json(spec.part)},
-          {"eval_size", spec.eval_size},
-          {"aupro_limit", spec.aupro_limit},
-          {"connectivity", spec.connectivity},
-          {"cflow200", spec.cflow200}};
+  return with_precision({{"kind", to_string(JobKind::kEvaluate)},
+                         {"numerics", spec.numerics},
+                         {"method", spec.method},
+                         {"switches", spec.switches},
+                         {"checkpoint", spec.checkpoint},
+                         {"encoder", to_json(spec.encoder)},
+                         {"part", to_json(spec.part)},
+                         {"eval_size", spec.eval_size},
+                         {"aupro_limit", spec.aupro_limit},
+                         {"connectivity", spec.connectivity},
+                         {"cflow200", spec.cflow200}},
+                        spec.precision);
 }
 
 EncodeSpec encode_spec_from_json(const json& value) {
@@ -174,7 +186,9 @@ TrainSpec train_spec_from_json(const json& value) {
                    .beta1 = value.at("beta1"),
                    .beta2 = value.at("beta2"),
                    .epsilon = value.at("epsilon"),
-                   .precision = value.at("precision"),
+                   .precision = value.at("precision") == kDefaultOfTraining
+                                    ? json(kDefaultPrecision)
+                                    : value.at("precision"),
                    .images_per_shard = value.at("images_per_shard"),
                    .numerics = value.at("numerics")};
     for (const json& part : value.at("parts")) spec.parts.push_back(part_from_json(part));
@@ -193,6 +207,7 @@ EvaluateSpec evaluate_spec_from_json(const json& value) {
                         .aupro_limit = value.at("aupro_limit"),
                         .connectivity = value.at("connectivity"),
                         .cflow200 = value.at("cflow200"),
+                        .precision = value.value("precision", kDefaultPrecision),
                         .numerics = value.at("numerics")};
   });
 }

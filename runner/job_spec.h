@@ -37,6 +37,7 @@ struct EncoderSpec {
   FeatureSpec features;
   std::string preprocessing = "pillow bicubic stretch, clip mean and deviation";
   std::string storage = "float16 unit rows, float32 norms and global";
+  std::string precision = "fp32";  ///< Of products (runner/precision.h).
   std::int64_t numerics = kEncodeNumerics;
   bool operator==(const EncoderSpec&) const = default;
 
@@ -61,7 +62,7 @@ struct TrainSpec {
   std::int64_t epochs = 0, batch = 0;
   std::string optimiser = "adam";
   double learning_rate = 0, beta1 = 0.5, beta2 = 0.999, epsilon = 1e-8;
-  std::string precision = "float32";
+  std::string precision = "fp32";
   std::int64_t images_per_shard = 2;  ///< Of the virtual shards (`design.md` 5).
   std::int64_t numerics = kTrainNumerics;
   bool operator==(const TrainSpec&) const = default;
@@ -79,12 +80,14 @@ struct EvaluateSpec {
   double aupro_limit = 0.3;       ///< FPR up to which PRO is integrated.
   std::int64_t connectivity = 8;  ///< Of regions.
   bool cflow200 = true;           ///< Also the papers' 200-threshold AUPRO.
+  std::string precision = "fp32";
   std::int64_t numerics = kEvaluateNumerics;
   bool operator==(const EvaluateSpec&) const = default;
 };
 
-// The identity as JSON: every field above and the kind, nothing else. The inverse throws
-// ConfigError on a missing or unknown field.
+// The identity as JSON: every field above and the kind, nothing else; `precision` only where it is
+// not the default, and in a train job always, as `float32`: what was computed before there was a
+// choice keeps its id. The inverse throws ConfigError on a missing or unknown field.
 [[nodiscard]] nlohmann::json to_json(const EncoderSpec& spec);
 [[nodiscard]] nlohmann::json to_json(const EncodeSpec& spec);
 [[nodiscard]] nlohmann::json to_json(const TrainSpec& spec);

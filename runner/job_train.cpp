@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <optional>
 
 namespace assay {
 namespace {
@@ -42,7 +43,8 @@ FeatureBatches training_batches(const TrainSpec& spec, const JobContext& context
   }
   const bool image_terms =
       switches.value("train.image_terms", "auto") == "on" || has_both_labels(parts);
-  return FeatureBatches(std::move(parts), size, image_terms, class_words(switches));
+  return FeatureBatches(std::move(parts), size, image_terms, class_words(switches),
+                        context.loaded.device.device);
 }
 
 /// Tells rank 0's coordinator how far it is; the log gets every epoch's last step.
@@ -66,7 +68,9 @@ std::function<void(const StepReport&)> reporter(const JobContext& context) {
 
 nlohmann::json run_train(const TrainSpec& spec, const JobContext& context) {
   Communicator& comm = context.comm();
-  const auto clip = load_clip(spec.encoder, context);
+  std::optional<FeatureBatches> batches;  // Of no epochs none: the initial parameters do.
+  if (spec.epochs > 0) batches = training_batches(spec, context);
+  const auto clip = load_clip(spec.encoder, spec.precision, context);
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Method> method;
   const ResolvedMethod resolved = resolved_method(spec.method, spec.encoder, context.run.hints);
@@ -76,21 +80,24 @@ nlohmann::json run_train(const TrainSpec& spec, const JobContext& context) {
     method = make_method({*clip, *tokenizer, resolved}, static_cast<std::uint64_t>(spec.seed));
   });
   const std::filesystem::path state = context.run.folder() / "state.safetensors";
-  const TrainOptions options{.epochs = spec.epochs,
-                             .batch_size = spec.batch,
-                             .learning_rate = spec.learning_rate,
-                             .beta1 = spec.beta1,
-                             .beta2 = spec.beta2,
-                             .seed = static_cast<std::uint64_t>(spec.seed),
-                             .images_per_shard = spec.images_per_shard,
-                             .state_path = state,
-                             .steps_per_checkpoint = kStepsPerCheckpoint,
-                             .identity = context.run.id};
+  const ComputeDevice& device = context.loaded.device;
+  const TrainOptions options{
+      .epochs = spec.epochs,
+      .batch_size = spec.batch,
+      .learning_rate = spec.learning_rate,
+      .beta1 = spec.beta1,
+      .beta2 = spec.beta2,
+      .seed = static_cast<std::uint64_t>(spec.seed),
+      .images_per_shard = spec.images_per_shard,
+      .state_path = state,
+      .steps_per_checkpoint = kStepsPerCheckpoint,
+      .identity = context.run.id,
+      .one_batch_a_rank = device.gpu.has_value(),
+      .numerics = device.gpu ? fmt::format("{}, {} ranks", device.name(), comm.world_size()) : ""};
   TrainResult trained;
-  if (spec.epochs > 0) {  // Else the initial parameters are the checkpoint.
-    const FeatureBatches batches = training_batches(spec, context);
+  if (batches) {
     trained =
-        train(*method, batches, options, comm, reporter(context), context.control.should_stop);
+        train(*method, *batches, options, comm, reporter(context), context.control.should_stop);
   }
   if (trained.interrupted) throw JobInterrupted();
 
@@ -102,7 +109,9 @@ nlohmann::json run_train(const TrainSpec& spec, const JobContext& context) {
         .tensors = {},
         .metadata = {
             {"format", "assay-checkpoint"}, {"job", context.run.id}, {"method", spec.method}}};
-    for (const auto& [name, tensor] : method->parameters()) content.tensors[name] = tensor.detach();
+    for (const auto& [name, tensor] : method->parameters()) {
+      content.tensors[name] = tensor.detach().cpu();
+    }
     write_safetensors(checkpoint, content);
     digest = sha256_file(checkpoint);
     std::filesystem::remove(state);  // The checkpoint stands for it.

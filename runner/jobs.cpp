@@ -21,7 +21,10 @@ T made_by_all(Communicator& comm, const std::function<T()>& make) {
   return std::move(*value);
 }
 
-Clip read_clip(const EncoderSpec& encoder, const JobRun& run) {
+Clip read_clip(const EncoderSpec& encoder,
+               const std::string& precision,
+               const JobContext& context) {
+  const JobRun& run = context.run;
   Manifest file;  // Its digest by the cache that planning filled: a gigabyte is read once.
   file.root = run.weights.parent_path();
   file.samples.emplace_back().path = run.weights.filename().string();
@@ -30,7 +33,18 @@ Clip read_clip(const EncoderSpec& encoder, const JobRun& run) {
     throw DataError("{}: the weights have changed since the study was planned; run it again",
                     run.weights.string());
   }
-  return load_backbone(find_backbone(encoder.features.backbone), run.weights);
+  Clip clip = load_backbone(find_backbone(encoder.features.backbone), run.weights);
+  clip.move_to(context.loaded.device.device, type_of_products(precision));
+  return clip;
+}
+
+/// On this rank alone.
+std::shared_ptr<const Clip> clip_in(const EncoderSpec& encoder,
+                                    const std::string& precision,
+                                    const JobContext& context) {
+  use_precision(context.loaded.device, precision);
+  return context.loaded.clips.get(encoder.weights_sha256 + precision,
+                                  [&] { return read_clip(encoder, precision, context); });
 }
 
 FeatureFiles feature_files(const EncoderSpec& encoder, const DatasetPart& part, const JobRun& run) {
@@ -55,10 +69,7 @@ FeatureSet make_features(const EncoderSpec& encoder,
       made_by_all<FeatureFiles>(comm, [&] { return feature_files(encoder, part, context.run); });
   std::shared_ptr<const Clip> clip;
   const auto lazy_clip = [&]() -> const Clip& {
-    if (!clip) {
-      clip = context.loaded.clips.get(encoder.weights_sha256,
-                                      [&] { return read_clip(encoder, context.run); });
-    }
+    if (!clip) clip = clip_in(encoder, encoder.precision, context);
     return *clip;
   };
   const auto on_image = [&](std::int64_t done, std::int64_t total) {
@@ -72,12 +83,11 @@ FeatureSet make_features(const EncoderSpec& encoder,
 
 }  // namespace
 
-std::shared_ptr<const Clip> load_clip(const EncoderSpec& encoder, const JobContext& context) {
+std::shared_ptr<const Clip> load_clip(const EncoderSpec& encoder,
+                                      const std::string& precision,
+                                      const JobContext& context) {
   std::shared_ptr<const Clip> clip;
-  agree(context.comm(), [&] {
-    clip = context.loaded.clips.get(encoder.weights_sha256,
-                                    [&] { return read_clip(encoder, context.run); });
-  });
+  agree(context.comm(), [&] { clip = clip_in(encoder, precision, context); });
   return clip;
 }
 
@@ -142,6 +152,7 @@ JobEnd run_job(const JobRun& run, Loaded& loaded, JobControl& control) {
   result["id"] = run.id;
   result["kind"] = to_string(run.kind);
   result["ranks"] = control.comm.world_size();
+  result["device"] = loaded.device.name();
   agree(control.comm, [&] {
     if (control.comm.rank() != 0) return;
     write_file_atomically(run.folder() / "result.json", result.dump(1) + "\n");

@@ -36,8 +36,10 @@ JobEnd run_job(const JobRun& run, Loaded& loaded, JobControl& control);
 
 // What they share; collective calls with the same errors.
 
-/// The frozen backbone, whose file must have the digest of the spec.
+/// The frozen backbone, whose file must have the digest of the spec, on the rank's device and with
+/// products in `precision`, which LibTorch computes in from now on.
 [[nodiscard]] std::shared_ptr<const Clip> load_clip(const EncoderSpec& encoder,
+                                                    const std::string& precision,
                                                     const JobContext& context);
 
 /// Features of a part. Shards that are missing or damaged are encoded first.

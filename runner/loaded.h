@@ -3,6 +3,7 @@
 #include "datasets/mask_runs.h"
 #include "registry/clip.h"
 #include "registry/tokenizer.h"
+#include "runner/compute_device.h"
 #include "runner/feature_set.h"
 
 #include <algorithm>
@@ -44,6 +45,7 @@ class RecentlyUsed {
 
 /// What a gang's rank keeps from job to job (`design.md` 3).
 struct Loaded {
+  ComputeDevice device;  ///< Of this rank, from its start.
   RecentlyUsed<Clip> clips{1};
   RecentlyUsed<Tokenizer> tokenizers{1};
   RecentlyUsed<FeatureSet> features{8};

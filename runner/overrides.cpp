@@ -12,9 +12,9 @@ namespace assay {
 namespace {
 
 constexpr std::array<std::string_view, 2> kListKeys = {"seeds", "targets"};
-constexpr std::array<std::string_view, 9> kStudyKeys = {"name",          "backbone", "image_size",
-                                                        "eval_size",     "train_on", "train_split",
-                                                        "allow_overlap", "data",     "weights"};
+constexpr std::array<std::string_view, 10> kStudyKeys = {
+    "name",        "backbone",      "image_size", "eval_size", "train_on",
+    "train_split", "allow_overlap", "precision",  "data",      "weights"};
 
 template <std::size_t N>
 bool contains(const std::array<std::string_view, N>& keys, const std::string& key) {

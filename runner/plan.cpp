@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "results/table.h"
+#include "runner/precision.h"
 #include "runner/training_set.h"
 #include "runner/variant.h"
 
@@ -56,7 +57,13 @@ class Planner {
   }
 
   EncoderSpec encoder(const Variant& variant, const FeatureSpec& features) {
-    return {.weights_sha256 = inputs_.weights_sha256(*variant.backbone), .features = features};
+    return {.weights_sha256 = inputs_.weights_sha256(*variant.backbone),
+            .features = features,
+            .precision = precision(JobKind::kEncode)};
+  }
+
+  std::string precision(JobKind kind) const {
+    return study_.precision.find(std::string(to_string(kind))).value_or(kDefaultPrecision);
   }
 
   void add_cell(const Variant& variant,
@@ -76,7 +83,8 @@ class Planner {
                       .switches = without(variant.resolved.effective, {"train.", "loss."}),
                       .encoder = read,
                       .part = part_of(test),
-                      .eval_size = variant.eval_size};
+                      .eval_size = variant.eval_size,
+                      .precision = precision(JobKind::kEvaluate)};
     std::vector<std::string> dependencies = {add_encode(variant, read, test)};
     cell.protocol = {{"backbone", variant.backbone->name},
                      {"image_size", variant.image_size},
@@ -123,7 +131,8 @@ class Planner {
                    .switches = without(variant.resolved.training, elsewhere),
                    .encoder = encoder(variant, variant.resolved.training_features),
                    .seed = seed,
-                   .epochs = switches.at("train.epochs")};
+                   .epochs = switches.at("train.epochs"),
+                   .precision = precision(JobKind::kTrain)};
     std::vector<std::string> dependencies;
     if (spec.epochs > 0) {  // Else neither images nor their order nor the rate matter.
       spec.batch = switches.at("train.batch");

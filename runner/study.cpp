@@ -3,7 +3,9 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/nearest_name.h"
+#include "runner/job_spec.h"
 #include "runner/overrides.h"
+#include "runner/precision.h"
 #include "runner/toml_reader.h"
 #include "runner/variant.h"
 
@@ -77,6 +79,19 @@ std::vector<std::string> read_sets(const TomlReader& toml,
   }
   std::ranges::sort(sets);
   return sets;
+}
+
+/// `precision = "bf16"`, or by kind of job: `{ default = "bf16", encode = "fp32" }`.
+void read_precision(TomlReader& toml, Study& study) {
+  read_by_name(toml, "precision", study.precision,
+               [&](const TomlNode& node, const std::string& key) {
+                 const auto precision = read_value<std::string>(toml, node, key);
+                 check_at(toml, node, [&] { check_precision(precision); });
+                 return precision;
+               });
+  for (const auto& [kind, precision] : study.precision.by_name) {
+    check_at(toml, *toml.find("precision"), [&] { (void)job_kind_from(kind); });
+  }
 }
 
 std::string read_split(const TomlReader& toml, const TomlNode& node, const std::string& key) {
@@ -267,6 +282,7 @@ Study parse_study(const std::string& text,
                });
   std::int64_t eval_size = 0;
   if (toml.optional("eval_size", eval_size, sizes)) study.eval_size = eval_size;
+  read_precision(toml, study);
   read_by_name(toml, "train_on", study.train_on, [&](const TomlNode& node, const std::string& key) {
     return read_sets(toml, node, key);
   });

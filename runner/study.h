@@ -57,6 +57,7 @@ struct Study {
   ByName<std::string> backbone = {};               ///< By method. Default: clip-vit-l-14-336.
   ByName<std::int64_t> image_size = {};            ///< By method; pixels. Default: the backbone's.
   std::optional<std::int64_t> eval_size = {};      ///< Pixels. Default: the image size.
+  ByName<std::string> precision = {};              ///< By kind of job. Default: fp32.
   ByName<std::vector<std::string>> train_on = {};  ///< By target: the auxiliary sets.
   ByName<std::string> train_split = {};   ///< By data set: `test` or `all`. Default: the preset's.
   std::vector<std::string> targets = {};  ///< Data sets to evaluate on.

@@ -13,5 +13,6 @@ namespace assay {
 [[nodiscard]] std::vector<Command> add_backbone_commands(CLI::App& app);  ///< backbone check|import
 [[nodiscard]] std::vector<Command> add_heatmap_command(CLI::App& app);    ///< heatmaps
 [[nodiscard]] std::vector<Command> add_metrics_command(CLI::App& app);    ///< metrics
+[[nodiscard]] std::vector<Command> add_gpu_command(CLI::App& app);  ///< gpus, of the worker alone
 
 }  // namespace assay

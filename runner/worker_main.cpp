@@ -19,10 +19,11 @@ using namespace assay;
 /// `assay-worker gang`: the coordinator's.
 int gang(const std::string& folder, int ranks) {
   Loaded loaded;
+  const auto facts = [&] { return environment_facts(loaded.device); };
   const auto run = [&](const nlohmann::json& content, JobControl& control) {
     return run_job(job_run_from_json(content), loaded, control);
   };
-  return run_gang({folder, ranks, environment_facts}, run);
+  return run_gang({folder, ranks, facts}, run);
 }
 
 }  // namespace
@@ -41,7 +42,7 @@ int main(int argc, char** argv) {
   gang_command->add_option("--ranks", ranks)->required();
   std::vector<Command> commands;
   for (auto* add : {add_by_hand_commands, add_data_commands, add_backbone_commands,
-                    add_heatmap_command, add_metrics_command}) {
+                    add_heatmap_command, add_metrics_command, add_gpu_command}) {
     for (Command& command : add(app)) commands.push_back(std::move(command));
   }
   try {

@@ -108,6 +108,24 @@ TEST(Identity, IsTheSameInEveryBuild) {
   EXPECT_EQ(encoder().key(), "e7d5b08cc53f9812c4b8823728a3d86d875671d4b43b913c27eb11a01ac49980");
 }
 
+TEST(Identity, HoldsAPrecisionOfEachKindAndNotTheDefault) {
+  std::set<std::string> ids;
+  for (const char* precision : {"fp32", "tf32", "bf16"}) {
+    EncodeSpec encode = encode_spec();
+    encode.encoder.precision = precision;
+    TrainSpec train = train_spec();
+    train.precision = precision;
+    EvaluateSpec evaluate = evaluate_spec();
+    evaluate.precision = precision;
+    for (const json& spec : {to_json(encode), to_json(train), to_json(evaluate)}) {
+      EXPECT_TRUE(ids.insert(identity(spec)).second) << spec.dump();
+    }
+    EXPECT_EQ(encode_spec_from_json(to_json(encode)), encode);
+    EXPECT_EQ(train_spec_from_json(to_json(train)), train);
+    EXPECT_EQ(evaluate_spec_from_json(to_json(evaluate)), evaluate);
+  }
+}
+
 TEST(Identity, KindsDoNotCollide) { EXPECT_NE(identity(to_json(encode_spec())), encoder().key()); }
 
 TEST(CanonicalJson, SortsKeysAndWritesNumbersOneWay) {

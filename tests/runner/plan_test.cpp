@@ -223,6 +223,21 @@ TEST_F(PlanTest, PathsNamesAndOutputsAreNoPartOfAnIdentity) {
   }
 }
 
+TEST_F(PlanTest, EachPrecisionIsOtherJobsAndTheDefaultIsNone) {
+  const auto ids_with = [&](const std::string& precision) {
+    std::set<std::string> ids;
+    for (const Job& job : plan(faprompt_, targets_ + precision).jobs) ids.insert(job.id);
+    return ids;
+  };
+  const std::set<std::string> ids = ids_with("");
+  EXPECT_EQ(ids_with("precision = 'fp32'"), ids);
+  for (const std::string& id : ids_with("precision = 'bf16'")) EXPECT_FALSE(ids.contains(id));
+  const std::string mixed = "precision = { default = 'bf16', encode = 'fp32' }";
+  for (const Job& job : plan(faprompt_, targets_ + mixed).jobs) {
+    EXPECT_EQ(ids.contains(job.id), job.kind == JobKind::kEncode) << job.spec.dump();
+  }
+}
+
 TEST_F(PlanTest, OtherImagesAreOtherJobs) {
   const Plan before = plan(faprompt_, "targets = ['synth-b']");
   inputs_.add("synth-b", "test", {"b/1 0", "b/2 1", "b/3 1"});

@@ -281,6 +281,19 @@ TEST(Overrides, SayWhatIsWrongWithThem) {
                "command line: 'E' stands in a 'zip' of a sweep of faprompt", {"E=3"});
 }
 
+TEST(ParseStudy, TakesAPrecisionForAllJobsOrByKind) {
+  EXPECT_EQ(parse(study_text()).precision.find("train"), std::nullopt);
+  EXPECT_EQ(parse(study_text("precision = 'bf16'")).precision.find("train"), "bf16");
+  const Study by_kind = parse(study_text("precision = { default = 'tf32', encode = 'fp32' }"));
+  EXPECT_EQ(by_kind.precision.find("encode"), "fp32");
+  EXPECT_EQ(by_kind.precision.find("evaluate"), "tf32");
+  EXPECT_EQ(parse(study_text(), {"precision=bf16"}).precision.find("encode"), "bf16");
+  expect_error(study_text("precision = 'fp16'"),
+               "experiments/k.toml:7: 'precision' is 'fp16', expected fp32, tf32 or bf16");
+  expect_error(study_text("precision = { trian = 'bf16' }"),
+               "experiments/k.toml:7: 'trian' is not a kind of job");
+}
+
 TEST(LoadStudy, NamesAFileThatIsNotThere) {
   EXPECT_THAT([] { (void)load_study("nowhere/s.toml"); },
               ThrowsMessage<ConfigError>(StartsWith("nowhere/s.toml: no such study file")));

@@ -89,8 +89,8 @@ std::string why_no_gpu(int driver_version,
                        const std::optional<std::string>& visible) {
   if (driver_version == 0) {
     return fmt::format(
-        "no GPU: this machine has no NVIDIA driver (CUDA: {}); take out --device cuda, or install "
-        "the driver where there is a GPU (in a container: start it with --gpus all)",
+        "no GPU: this machine has no NVIDIA driver (CUDA: {}); install it where there is a GPU "
+        "(in a container: start that with --gpus all), else leave out --device cuda",
         error);
   }
   if (driver_version < runtime_version) {

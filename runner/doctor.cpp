@@ -1,4 +1,7 @@
+#include "runner/doctor.h"
+
 #include "core/error.h"
+#include "core/gpu.h"
 #include "registry/backbone_catalogue.h"
 #include "runner/commands.h"
 #include "runner/gang.h"
@@ -22,15 +25,6 @@ using nlohmann::json;
 constexpr const char* kSetup = "tools/setup.sh";
 constexpr double kGigabyte = 1e9;
 
-/// One thing that was looked at.
-struct Finding {
-  std::string what;
-  bool good = true;
-  bool needed = true;  ///< Nothing runs without it.
-  std::string found;
-  std::string remedy;  ///< The line to type where it is not good.
-};
-
 Finding cores_and_memory() {
   cpu_set_t set;
   const int cores = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
@@ -51,6 +45,12 @@ Finding gpus() {
     }
   }
   return {"GPUs", true, false, names.empty() ? "none: everything runs on the CPU" : names, ""};
+}
+
+Finding shared_memory() {
+  const std::string warning = shared_memory_warning();
+  return {"shared memory", warning.empty(), false, warning.empty() ? "at least 1 GB" : warning,
+          "docker run --shm-size=1g ..."};
 }
 
 Finding disk(const std::filesystem::path& workspace) {
@@ -126,16 +126,21 @@ std::vector<Finding> gang_of_two(const Installation& installed) {
           {"vector units", true, true, ready.value("cpu_capability", ""), ""}};
 }
 
-int doctor(const Places& places, bool as_json) {
+std::vector<Finding> look_at_machine(const Places& places) {
   const Installation installed = installation();
-  std::vector<Finding> findings = {
-      cores_and_memory(), gpus(), disk(places.paths().root),
-      file("assay-worker", installed.worker, true, "cmake --build --preset release"),
-      file("BPE merges", installed.merges, true, kSetup)};
+  std::vector<Finding> findings = {cores_and_memory(), gpus(), disk(places.paths().root),
+                                   shared_memory(),
+                                   file("BPE merges", installed.merges, true, kSetup)};
   for (Finding& finding : weights(places, installed)) findings.push_back(std::move(finding));
-  if (findings[3].good) {
+  findings.push_back(
+      file("assay-worker", installed.worker, true, "cmake --build --preset release"));
+  if (findings.back().good) {
     for (Finding& finding : gang_of_two(installed)) findings.push_back(std::move(finding));
   }
+  return findings;
+}
+
+int doctor(const std::vector<Finding>& findings, bool as_json) {
   json report = json::array();
   bool healthy = true;
   for (const Finding& finding : findings) {
@@ -158,13 +163,18 @@ int doctor(const Places& places, bool as_json) {
 
 std::vector<Command> add_doctor_command(CLI::App& app) {
   const auto places = std::make_shared<Places>();
-  const auto as_json = std::make_shared<bool>(false);
+  const auto as_json = std::make_shared<bool>(false), with_gpus = std::make_shared<bool>(false);
   CLI::App* command =
       app.add_subcommand("doctor", "what this machine has and lacks, and what installs it");
   add_places(*command, *places);
+  command->add_flag("--gpus", *with_gpus,
+                    "what the GPUs can do, against the CPU: sums over NCCL, encoding, training");
   command->add_flag("--json", *as_json, "for machines");
   set_example(*command, "assay doctor --weights ~/clip");
-  return {{command, [places, as_json] { return doctor(*places, *as_json); }}};
+  return {{command, [=] {
+             return doctor(*with_gpus ? try_gpus(find_worker()) : look_at_machine(*places),
+                           *as_json);
+           }}};
 }
 
 }  // namespace assay

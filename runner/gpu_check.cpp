@@ -18,7 +18,7 @@ namespace assay {
 namespace {
 
 constexpr std::int64_t kImages = 8;  // The papers' batch.
-constexpr std::int64_t kSteps = 20;
+constexpr std::int64_t kSteps = 10;
 
 /// Largest accepted difference: float32 added in another order, or factors rounded to 8 to 11 bits.
 double limit_of(const std::string& precision) { return precision == "fp32" ? 1e-3 : 5e-2; }

@@ -1,0 +1,77 @@
+#include "runner/child_output.h"
+
+#include "core/error.h"
+#include "runner/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+namespace assay {
+
+ChildOutput::ChildOutput(std::vector<std::string> command, std::vector<std::string> environment) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw CommError("pipe: {}", std::strerror(errno));
+  output_ = Descriptor(ends[0]);
+  const Descriptor write_end(ends[1]);
+  posix_spawn_file_actions_t actions{};
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_adddup2(&actions, write_end.get(), 1);
+  posix_spawnattr_t attributes{};
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  const int code = ::posix_spawnp(&pid_, command[0].c_str(), &actions, &attributes,
+                                  exec_pointers(command).data(), exec_pointers(environment).data());
+  ::posix_spawnattr_destroy(&attributes);
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (code != 0) throw ConfigError("{}: cannot be executed: {}", command[0], std::strerror(code));
+}
+
+ChildOutput::~ChildOutput() { end(); }
+
+std::optional<std::string> ChildOutput::next_line(std::chrono::steady_clock::time_point deadline) {
+  for (;;) {
+    const std::size_t size = buffer_.find('\n');
+    if (size != std::string::npos) {
+      std::string line = buffer_.substr(0, size);
+      buffer_.erase(0, size + 1);
+      return line;
+    }
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    pollfd descriptor{output_.get(), POLLIN, 0};
+    const int ready =
+        ::poll(&descriptor, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return std::nullopt;
+    std::array<char, 4096> bytes{};
+    const ssize_t count = ::read(output_.get(), bytes.data(), bytes.size());
+    if (count <= 0) return std::nullopt;
+    buffer_.append(bytes.data(), static_cast<std::size_t>(count));
+  }
+}
+
+int ChildOutput::end() {
+  if (ended_) return *ended_;
+  int status = 0;
+  // One that has closed its output is about to go by itself.
+  pollfd descriptor{output_.get(), POLLIN, 0};
+  const bool closed = ::poll(&descriptor, 1, 0) > 0 && (descriptor.revents & POLLHUP) != 0;
+  if (!closed) ::kill(-pid_, SIGKILL);
+  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  ::kill(-pid_, SIGKILL);  // Whoever of its group is left.
+  ended_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return *ended_;
+}
+
+}  // namespace assay

@@ -1,0 +1,77 @@
+#include "core/error.h"
+#include "runner/child_output.h"
+#include "runner/doctor.h"
+#include "runner/gang.h"
+#include "runner/gpu_probe.h"
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+
+namespace assay {
+namespace {
+
+constexpr std::chrono::seconds kPatience(60);
+
+/// Of an error's text what stands behind the last semicolon is what to do.
+Finding bad_finding(const std::string& what, const std::string& error) {
+  const std::size_t semicolon = error.rfind("; ");
+  if (semicolon == std::string::npos) return {what, false, true, error, "see above"};
+  return {what, false, true, error.substr(0, semicolon), error.substr(semicolon + 2)};
+}
+
+Finding describe(const Gpu& gpu) {
+  return {"GPU", true, true,
+          fmt::format("{}, {:.0f} GB, compute capability {}.{}, {}", gpu.name,
+                      static_cast<double>(gpu.memory_bytes) / 1e9, gpu.major, gpu.minor, gpu.uuid),
+          ""};
+}
+
+/// One rank a GPU compares it with the CPU (runner/gpu_check.h).
+std::vector<Finding> compare_with_cpu(const std::filesystem::path& worker, int ranks) {
+  std::vector<std::string> command = launcher_command(ranks);
+  command.insert(command.end(), {worker.string(), "gpus", "--check", "--device", "cuda"});
+  ChildOutput child(command, launcher_environment());
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  std::vector<Finding> findings;
+  while (const auto line = child.next_line(deadline)) {
+    const auto said = nlohmann::json::parse(*line, nullptr, /*allow_exceptions=*/false);
+    if (!said.is_object()) continue;
+    findings.push_back({said.at("what"), said.at("good"), true, said.at("found"),
+                        "NCCL_DEBUG=INFO CUDA_LAUNCH_BLOCKING=1 assay doctor --gpus"});
+  }
+  const bool late = std::chrono::steady_clock::now() >= deadline;
+  const int exit_code = child.end();
+  const std::string last = findings.empty() ? "its start" : "'" + findings.back().what + "'";
+  if (late) {
+    findings.push_back(bad_finding(
+        "comparison with the CPU",
+        fmt::format("hangs: stopped after {} s, after {}; NCCL_DEBUG=INFO assay doctor --gpus",
+                    kPatience.count(), last)));
+  } else if (exit_code > 1 || findings.empty()) {
+    findings.push_back(
+        bad_finding("comparison with the CPU",
+                    fmt::format("ended with exit code {} after {}; read what it printed above",
+                                exit_code, last)));
+  }
+  return findings;
+}
+
+}  // namespace
+
+std::vector<Finding> try_gpus(const std::filesystem::path& worker) {
+  GpuProbe probe;
+  try {
+    probe = probe_gpus(worker);
+  } catch (const ConfigError& error) {
+    return {bad_finding("GPUs", error.what())};
+  }
+  std::vector<Finding> findings = {{"versions", true, true, probe.versions, ""}};
+  for (const Gpu& gpu : probe.gpus) findings.push_back(describe(gpu));
+  for (Finding& finding : compare_with_cpu(worker, static_cast<int>(probe.gpus.size()))) {
+    findings.push_back(std::move(finding));
+  }
+  return findings;
+}
+
+}  // namespace assay

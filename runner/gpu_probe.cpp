@@ -1,0 +1,63 @@
+#include "runner/gpu_probe.h"
+
+#include "core/error.h"
+#include "runner/child_output.h"
+#include "runner/gang.h"
+#include "runner/job_spec.h"
+#include "runner/precision.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+#include <optional>
+
+namespace assay {
+
+GpuProbe probe_gpus(const std::filesystem::path& worker) {
+  constexpr std::chrono::seconds kPatience(60);  // Loading CUDA takes seconds on a slow disk.
+  ChildOutput child({worker.string(), "gpus", "--json"}, launcher_environment());
+  const auto line = child.next_line(std::chrono::steady_clock::now() + kPatience);
+  const int exit_code = child.end();
+  const auto said = nlohmann::json::parse(line.value_or(""), nullptr, /*allow_exceptions=*/false);
+  if (!said.is_object()) {
+    throw ConfigError("{} gpus: ended with {} and said nothing, expected the list of GPUs",
+                      worker.string(), exit_code);
+  }
+  if (said.contains("error")) throw ConfigError("{}", said.at("error").get<std::string>());
+  GpuProbe probe{.gpus = {}, .selectors = {}, .versions = said.at("versions")};
+  for (const auto& gpu : said.at("gpus")) probe.gpus.push_back(gpu_from_json(gpu));
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  probe.selectors =
+      gpu_selectors(visible == nullptr ? std::nullopt : std::optional<std::string>(visible),
+                    static_cast<int>(probe.gpus.size()));
+  return probe;
+}
+
+std::vector<std::string> gpus_for(const Study& study,
+                                  const std::string& device,
+                                  const std::filesystem::path& worker) {
+  const bool on_gpus = device == "cuda";
+  const GpuProbe probe = on_gpus ? probe_gpus(worker) : GpuProbe{};
+  for (const JobKind kind : {JobKind::kEncode, JobKind::kTrain, JobKind::kEvaluate}) {
+    const auto precision = study.precision.find(std::string(to_string(kind)));
+    if (!precision) continue;
+    const std::string reason = why_not(*precision, on_gpus ? &probe.gpus.front() : nullptr);
+    if (!reason.empty()) throw ConfigError("{}: {}", study.path.string(), reason);
+  }
+  return probe.selectors;
+}
+
+void check_gpu_count(const std::vector<std::string>& selectors, int ranks, int slots) {
+  if (slots > std::ssize(selectors)) {
+    throw ConfigError("{} ranks on {} GPUs, expected one GPU a rank; use fewer --ranks or --slots",
+                      slots, selectors.size());
+  }
+  if (ranks > 1 && selectors.front().starts_with("MIG-")) {
+    throw ConfigError(
+        "--ranks {} on MIG instances: a process uses one, and NCCL joins none; use --ranks 1 and "
+        "several --slots",
+        ranks);
+  }
+}
+
+}  // namespace assay

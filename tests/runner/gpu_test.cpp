@@ -1,0 +1,147 @@
+// What people see of GPUs on a machine that has none, and what can be tried there of the rest.
+
+#include "core/error.h"
+#include "core/file.h"
+#include "runner/gpu_probe.h"
+#include "runner/precision.h"
+#include "tests/support/command.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include <sstream>
+
+namespace assay {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::ThrowsMessage;
+
+const std::filesystem::path kBuild = ASSAY_BINARY_DIR;
+
+bool has_gpu() { return std::filesystem::exists("/dev/nvidiactl"); }
+bool has_library() { return std::filesystem::exists(kBuild / "libassay_cuda.so"); }
+
+class GpuTest : public ::testing::Test {
+ protected:
+  CommandResult run(const std::vector<std::string>& command,
+                    const std::map<std::string, std::string>& environment = {}) {
+    const auto out = folder_ / std::to_string(number_++);
+    std::filesystem::create_directories(out);
+    return RunningCommand(command, out, environment).wait();
+  }
+  CommandResult assay(std::vector<std::string> arguments,
+                      const std::map<std::string, std::string>& environment = {}) {
+    arguments.insert(arguments.begin(), kBuild / "assay");
+    return run(arguments, environment);
+  }
+
+  TemporaryFolder folder_;
+  int number_ = 0;
+};
+
+TEST_F(GpuTest, AJobByHandIsRefusedOnOneRankAndOnSeveral) {
+  if (has_gpu() || !has_library()) GTEST_SKIP() << "needs the CUDA library and no GPU";
+  const std::vector<std::string> train = {kBuild / "assay", "train",    "faprompt:paper",
+                                          "--train-on",     "synth-a",  "--data",
+                                          "data",           "--device", "cuda"};
+  const auto alone = run(train);
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_THAT(alone.err, HasSubstr("assay: error: no GPU: this machine has no NVIDIA driver"));
+  std::vector<std::string> several = {"mpirun", "-np", "2"};
+  several.insert(several.end(), train.begin(), train.end());
+  const auto both = run(several, mpirun_environment());
+  EXPECT_NE(both.exit_code, 0);
+  EXPECT_THAT(both.err, HasSubstr("no NVIDIA driver"));
+}
+
+TEST_F(GpuTest, ABuildWithoutTheCudaLibrarySaysWhatToInstall) {
+  for (const char* program : {"assay", "assay-worker"}) {
+    std::filesystem::copy_file(kBuild / program, folder_ / program);
+  }
+  const auto result = run({folder_ / "assay", "train", "faprompt:paper", "--train-on", "synth-a",
+                           "--data", "data", "--device", "cuda"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("this build has no CUDA library"),
+                                HasSubstr("install the CUDA toolkit and NCCL")));
+}
+
+// NVIDIA's stub of the driver, which images for building have: there is a libcuda, and no driver.
+TEST_F(GpuTest, TheStubOfTheDriverIsNoDriver) {
+  const std::filesystem::path stub = "/usr/local/cuda/lib64/stubs/libcuda.so";
+  if (has_gpu() || !has_library() || !std::filesystem::exists(stub)) {
+    GTEST_SKIP() << "needs the CUDA library, NVIDIA's stub and no GPU";
+  }
+  std::filesystem::create_symlink(stub, folder_ / "libcuda.so.1");
+  const auto result = run({kBuild / "assay-worker", "gpus", "--json"},
+                          {{"LD_LIBRARY_PATH", folder_.path().string()}});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.out, AllOf(HasSubstr(R"({"error":")"), HasSubstr("stub")));
+}
+
+TEST_F(GpuTest, TheDoctorSaysThatThereIsNoGpuAndFails) {
+  if (has_gpu() || !has_library()) GTEST_SKIP() << "needs the CUDA library and no GPU";
+  const auto text = assay({"doctor", "--gpus"});
+  EXPECT_EQ(text.exit_code, 1);
+  EXPECT_THAT(text.out,
+              AllOf(HasSubstr("MISSING GPUs"), HasSubstr("no NVIDIA driver"), HasSubstr("-> ")));
+  const auto report = nlohmann::json::parse(assay({"doctor", "--gpus", "--json"}).out);
+  ASSERT_EQ(report.size(), 1U);
+  EXPECT_EQ(report[0]["good"], false);
+}
+
+// The comparison with the CPU, of the CPU with itself: what it sums, encodes and trains agrees.
+TEST_F(GpuTest, TheComparisonOfADeviceWithTheCpuHoldsForTheCpu) {
+  for (const std::string ranks : {"1", "2"}) {
+    const auto result =
+        run({"mpirun", "-np", ranks, kBuild / "assay-worker", "gpus", "--check", "--device", "cpu"},
+            mpirun_environment());
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    std::map<std::string, std::string> found;
+    std::istringstream lines(result.out);
+    for (std::string line; std::getline(lines, line);) {
+      const auto finding = nlohmann::json::parse(line);
+      EXPECT_TRUE(finding["good"]) << line;
+      found[finding["what"]] = finding["found"];
+    }
+    EXPECT_THAT(found["sums over " + ranks + " ranks"], HasSubstr("equal to MPI's"));
+    EXPECT_THAT(found["encoded images, fp32"], HasSubstr("0.0e+00 off the CPU's"));
+    EXPECT_THAT(found["encoded images, bf16"], Not(HasSubstr("0.0e+00 off")));
+    EXPECT_THAT(found["training, fp32"], HasSubstr("ms a step"));
+    EXPECT_THAT(found["tf32"], HasSubstr("a CPU has no TF32"));
+  }
+}
+
+TEST(Precision, IsRefusedWhereTheDeviceLacksIt) {
+  const Gpu volta{.name = "Tesla V100", .uuid = "", .memory_bytes = 0, .major = 7, .minor = 0};
+  const Gpu hopper{.name = "H100", .uuid = "", .memory_bytes = 0, .major = 9, .minor = 0};
+  EXPECT_EQ(why_not("fp32", &volta), "");
+  EXPECT_EQ(why_not("fp32", nullptr), "");
+  EXPECT_EQ(why_not("bf16", nullptr), "");
+  EXPECT_EQ(why_not("tf32", &hopper), "");
+  for (const char* precision : {"tf32", "bf16"}) {
+    EXPECT_THAT(why_not(precision, &volta),
+                HasSubstr("Tesla V100 has compute capability 7.0, expected 8.0 or newer"));
+  }
+  EXPECT_THAT([] { check_precision("tf23"); },
+              ThrowsMessage<ConfigError>(HasSubstr("did you mean 'tf32'?")));
+}
+
+TEST(GpuCount, IsOneARankAndMigInstancesAreForSingleRanks) {
+  const std::vector<std::string> four = {"3", "1", "GPU-a", "0"};
+  check_gpu_count(four, 2, 4);
+  EXPECT_THAT([&] { check_gpu_count(four, 2, 6); },
+              ThrowsMessage<ConfigError>(HasSubstr("6 ranks on 4 GPUs")));
+  check_gpu_count({"MIG-a", "MIG-b"}, 1, 2);
+  EXPECT_THAT(
+      [] {
+        check_gpu_count({"MIG-a", "MIG-b"}, 2, 2);
+      },
+      ThrowsMessage<ConfigError>(HasSubstr("use --ranks 1")));
+}
+
+}  // namespace
+}  // namespace assay

@@ -36,6 +36,10 @@ std::unique_ptr<Method> MethodRegistry::make(const MethodContext& context,
                     fmt::join(known, ", "));
 }
 
+void Method::average_texts(const std::vector<std::unique_ptr<Method>>& /*members*/) {
+  throw ConfigError("this method does not judge by two texts: an ensemble cannot average them");
+}
+
 MethodRegistry builtin_methods() {
   MethodRegistry methods;
   methods.add("anomalyclip", make_anomalyclip);

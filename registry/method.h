@@ -79,6 +79,10 @@ class Method {
   /// Scores and maps with the present parameters, without gradients. What no image changes is
   /// computed by the first call after `prepare_inference`.
   virtual void prepare_inference() = 0;
+  /// Inference from now on with the mean, over `members` (of the same kind, prepared; they outlive
+  /// this), of the two texts before normalisation: the ensemble of prototypes of
+  /// `spec/ablations.md` 5.2. Throws ConfigError unless the method has `two_texts`.
+  virtual void average_texts(const std::vector<std::unique_ptr<Method>>& members);
   [[nodiscard]] virtual Prediction predict(const Batch& batch) const = 0;
 };
 

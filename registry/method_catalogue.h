@@ -43,6 +43,9 @@ struct MethodDescription {
   std::string name;
   std::string paper;    ///< Title, year.
   bool trained = true;  ///< False: no train job.
+  /// Inference reads of the parameters one normal and one abnormal text alone, which an ensemble
+  /// may average (`Method::average_texts`).
+  bool two_texts = false;
   std::vector<SwitchDescription> switches;
   std::map<std::string, std::map<std::string, nlohmann::json>>
       presets;  ///< `paper`, `released`, ...: all switches.

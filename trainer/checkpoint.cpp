@@ -161,6 +161,23 @@ void load_state(const std::filesystem::path& path, TrainState& state, const std:
   state.mixed_numerics = loaded.mixed_numerics;
 }
 
+bool continue_from_state(const std::filesystem::path& from,
+                         const std::string& from_identity,
+                         const std::filesystem::path& to,
+                         const std::string& identity) {
+  if (std::filesystem::exists(to) || !std::filesystem::exists(from)) return false;
+  try {
+    SafeTensors file = read_safetensors(from);
+    check_metadata(from.string(), file, from_identity);
+    file.metadata["identity"] = identity;
+    write_safetensors(to, file);
+    return true;
+  } catch (const DataError& error) {
+    spdlog::warn("{}; training starts from the beginning", error.what());
+    return false;
+  }
+}
+
 bool resume_state(const std::filesystem::path& path,
                   TrainState& state,
                   const std::string& identity,

@@ -35,6 +35,14 @@ void save_state(const std::filesystem::path& path,
 /// its tensors have other names or shapes.
 void load_state(const std::filesystem::path& path, TrainState& state, const std::string& identity);
 
+/// Makes the final state of another training, where it was kept at `from`, the state at `to` of one
+/// that does the same steps and more. A state at `to` stays. False where nothing was done; what is
+/// wrong with `from` is then named in a warning.
+bool continue_from_state(const std::filesystem::path& from,
+                         const std::string& from_identity,
+                         const std::filesystem::path& to,
+                         const std::string& identity);
+
 /// Brings every rank to the state that rank 0 finds at `path`, where there is one of this identity;
 /// otherwise to rank 0's `state`. A file that does not do is named in a warning and training starts
 /// from the beginning. Leftovers of writes that were killed are removed. Returns whether the state

@@ -121,8 +121,26 @@ void AnomalyClip::prepare_inference() {
   }
 }
 
+void AnomalyClip::average_texts(const std::vector<std::unique_ptr<Method>>& members) {
+  members_.clear();
+  for (const auto& member : members) {
+    members_.push_back(&dynamic_cast<const AnomalyClip&>(*member));
+  }
+}
+
 TextPair AnomalyClip::test_texts(const Batch& batch) const {
   const at::NoGradGuard no_grad;
+  if (members_.empty()) return own_test_texts(batch);
+  std::vector<at::Tensor> normal, abnormal;
+  for (const AnomalyClip* member : members_) {
+    TextPair texts = member->own_test_texts(batch);
+    normal.push_back(std::move(texts.normal));
+    abnormal.push_back(std::move(texts.abnormal));
+  }
+  return {at::stack(normal).mean(0), at::stack(abnormal).mean(0)};
+}
+
+TextPair AnomalyClip::own_test_texts(const Batch& batch) const {
   return switches_.class_aware_test ? word_texts_.value()(batch.category_words)
                                     : object_texts_.value();
 }

@@ -24,6 +24,7 @@ class AnomalyClip final : public Method {
   [[nodiscard]] at::Tensor loss(const at::Tensor& totals,
                                 std::span<const at::Tensor> shared) const override;
   void prepare_inference() override;
+  void average_texts(const std::vector<std::unique_ptr<Method>>& members) override;
   [[nodiscard]] Prediction predict(const Batch& batch) const override;
 
   /// Text features that the images of `batch` meet in training, not normalised: [1, J], or [B, J]
@@ -44,6 +45,7 @@ class AnomalyClip final : public Method {
   };
 
   [[nodiscard]] TextPair encode_pair(const LearnedPrefix& prefix, std::string object) const;
+  [[nodiscard]] TextPair own_test_texts(const Batch& batch) const;  // Not of an ensemble.
 
   Switches switches_{};
   LearnedText text_;
@@ -52,6 +54,7 @@ class AnomalyClip final : public Method {
   std::vector<std::string> term_names_;
   std::optional<TextPair> object_texts_;         // Of inference.
   mutable std::optional<WordTexts> word_texts_;  // Filled as categories come.
+  std::vector<const AnomalyClip*> members_;      // Whose texts count instead of these.
 };
 
 [[nodiscard]] std::unique_ptr<Method> make_anomalyclip(const MethodContext& context,

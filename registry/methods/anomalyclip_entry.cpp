@@ -214,6 +214,7 @@ CatalogueEntry anomalyclip_entry() {
       .name = "anomalyclip",
       .paper = "AnomalyCLIP: Object-agnostic Prompt Learning for Zero-shot Anomaly Detection, 2024",
       .trained = true,
+      .two_texts = true,
       .switches = own_switches(),
       .presets = {},
       .default_preset = "paper",

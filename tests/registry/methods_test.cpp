@@ -279,6 +279,33 @@ TEST_F(Methods, PredictWithThePresentParametersOncePrepared) {
   EXPECT_TRUE(at::equal(method->predict(batch).image_score, expected));
 }
 
+// spec/ablations.md 5.2: the texts before normalisation.
+TEST_F(Methods, AnEnsembleJudgesByTheMeanOfItsMembersTexts) {
+  for (const char* object : {"object", "cls"}) {
+    std::vector<std::unique_ptr<Method>> members;
+    std::vector<TextPair> texts;
+    Batch batch = random_batch(2, 1, 4);
+    batch.category_words = {"metal nut", "carpet"};
+    for (const std::uint64_t seed : {1, 2, 3}) {
+      members.push_back(tiny_method("anomalyclip", {{"object_test", object}}, seed));
+      members.back()->prepare_inference();
+      texts.push_back(dynamic_cast<const AnomalyClip&>(*members.back()).test_texts(batch));
+    }
+    Method& ensemble = *members[0];
+    ensemble.average_texts(members);
+    const TextPair mean = dynamic_cast<const AnomalyClip&>(ensemble).test_texts(batch);
+    EXPECT_TRUE(
+        at::allclose(mean.normal, (texts[0].normal + texts[1].normal + texts[2].normal) / 3, 1e-6));
+    EXPECT_TRUE(at::allclose(
+        mean.abnormal, (texts[0].abnormal + texts[1].abnormal + texts[2].abnormal) / 3, 1e-6));
+    EXPECT_TRUE(ensemble.predict(batch).image_score.isfinite().all().item<bool>());
+  }
+  const auto faprompt = tiny_method("faprompt");
+  EXPECT_FALSE(find_method("faprompt").two_texts);
+  EXPECT_THAT([&] { faprompt->average_texts({}); },
+              ::testing::ThrowsMessage<ConfigError>(HasSubstr("does not judge by two texts")));
+}
+
 std::string loading_error(const Method& method, const TensorMap& values) {
   try {
     load_parameters(method, values);

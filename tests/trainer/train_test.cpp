@@ -4,6 +4,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/thread_communicator.h"
 #include "tests/trainer/analytic_training.h"
+#include "trainer/checkpoint.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -178,6 +179,27 @@ TEST(Train, OfAFinishedStateTakesNoStepAndHasItsParameters) {
   EXPECT_TRUE(again.resumed);
   EXPECT_EQ(again.epoch_losses, first.result.epoch_losses);
   EXPECT_EQ(digest_of_parameters(method), first.digests.back());
+}
+
+TEST(Train, GoesOnFromTheKeptStateOfOneWithFewerEpochs) {
+  const Trained whole = train_on_threads(1, kOptions);
+  const TemporaryFolder folder;
+  TrainOptions shorter = kOptions;
+  shorter.epochs = 3;
+  shorter.identity = "shorter";
+  shorter.state_path = folder / "shorter.safetensors";
+  const Trained first = train_on_threads(2, shorter);
+  TrainOptions longer = kOptions;
+  longer.identity = "longer";
+  longer.state_path = folder / "longer.safetensors";
+  EXPECT_FALSE(continue_from_state(shorter.state_path, "another", longer.state_path, "longer"));
+  EXPECT_TRUE(continue_from_state(shorter.state_path, "shorter", longer.state_path, "longer"));
+  EXPECT_FALSE(continue_from_state(shorter.state_path, "shorter", longer.state_path, "longer"))
+      << "a state of its own stays";
+  const Trained second = train_on_threads(3, longer);
+  EXPECT_EQ(second.digests.size(), static_cast<std::size_t>(kSteps) - first.digests.size());
+  EXPECT_EQ(second.digests.back(), whole.digests.back());
+  EXPECT_EQ(second.result.epoch_losses, whole.result.epoch_losses);
 }
 
 TEST(Train, OfNoEpochsKeepsTheInitialParameters) {

@@ -37,8 +37,13 @@ class Sha256 {
     std::array<unsigned char, 32> digest{};
     unsigned int size = 0;
     openssl_check(EVP_DigestFinal_ex(context_.get(), digest.data(), &size), "EVP_DigestFinal_ex");
+    constexpr std::string_view kDigits = "0123456789abcdef";
     std::string text;
-    for (const unsigned char byte : digest) text += fmt::format("{:02x}", byte);
+    text.reserve(2 * digest.size());
+    for (const unsigned char byte : digest) {
+      text += kDigits[byte >> 4];
+      text += kDigits[byte & 15];
+    }
     return text;
   }
 

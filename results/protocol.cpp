@@ -58,9 +58,9 @@ std::map<std::string, std::string> own_protocol(const std::vector<StudyCell>& ce
   std::set<std::int64_t> seeds;
   std::map<std::string, std::map<std::string, std::set<std::string>>> found;  // Field, target.
   for (const StudyCell& cell : cells) {
-    if (cell.method != method || !datasets.contains(cell.dataset)) continue;
+    if (cell.for_curves() || cell.method != method || !datasets.contains(cell.dataset)) continue;
     if (cell.seed) seeds.insert(*cell.seed);
-    for (const auto& [field, value] : cell.protocol.items()) {
+    for (const auto& [field, value] : cell.protocol->items()) {
       found[field][cell.dataset].insert(spelled(field, as_text(value)));
     }
   }

@@ -47,7 +47,8 @@ json to_json(const Table& table) {
     }
     rows.push_back({{"method", row.method},
                     {"preset", row.preset},
-                    {"params", row.params},
+                    {"params", *row.params},
+                    {"epoch", row.epoch ? json(*row.epoch) : json()},
                     {"published_in", row.published_in},
                     {"cells", std::move(cells)}});
   }
@@ -60,20 +61,21 @@ json to_json(const Table& table) {
 std::string to_csv(const Table& table) {
   std::string text =
       "study,method,preset,params,published_in,dataset,level,metric,eval_size,mean,deviation,"
-      "num_seeds,num_datasets,overlap,undefined_because,printed_percent\n";
+      "num_seeds,num_datasets,overlap,undefined_because,printed_percent,epoch\n";
   for (const TableRow& row : table.rows) {
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
       const TableColumn& column = table.columns[i];
       const TableCell& cell = row.cells[i];
       const std::string size = column.eval_size == 0 ? "" : std::to_string(column.eval_size);
       const std::string sets = column.dataset.empty() ? std::to_string(column.num_datasets) : "1";
-      text += fmt::format(
-          "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(table.study),
-          csv_field(row.method), csv_field(row.preset), csv_field(row.params.dump()),
-          csv_field(row.published_in), csv_field(column.dataset.empty() ? "mean" : column.dataset),
-          column.metric.level, column.metric.metric, size, optional_text(cell.mean),
-          optional_text(cell.deviation), cell.num_seeds, sets, cell.overlap ? "true" : "false",
-          csv_field(cell.undefined_because), cell.printed);
+      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+                          csv_field(table.study), csv_field(row.method), csv_field(row.preset),
+                          csv_field(row.params->dump()), csv_field(row.published_in),
+                          csv_field(column.dataset.empty() ? "mean" : column.dataset),
+                          column.metric.level, column.metric.metric, size, optional_text(cell.mean),
+                          optional_text(cell.deviation), cell.num_seeds, sets,
+                          cell.overlap ? "true" : "false", csv_field(cell.undefined_because),
+                          cell.printed, row.epoch ? std::to_string(*row.epoch) : "");
     }
   }
   return text;

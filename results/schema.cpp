@@ -4,6 +4,7 @@
 #include "core/file.h"
 
 #include <algorithm>
+#include <array>
 
 namespace assay {
 
@@ -53,7 +54,21 @@ void back_up(Database& database, std::int64_t version) {
 }  // namespace
 
 const Schema& store_schema() {
-  static const Schema schema{1, kSchemaSql, {}};
+  static const std::array<Migration, 1> migrations = {{{1, R"sql(
+    ALTER TABLE studies ADD COLUMN plan_digest TEXT NOT NULL DEFAULT '';
+    ALTER TABLE study_cells ADD COLUMN level TEXT NOT NULL DEFAULT '';
+    ALTER TABLE study_cells ADD COLUMN epoch INTEGER;
+    ALTER TABLE study_cells ADD COLUMN on_train INTEGER NOT NULL DEFAULT 0;
+    DROP VIEW metric_values;
+    CREATE VIEW metric_values AS
+      SELECT studies.name AS study, method, preset, params, seed, train_dataset,
+             metrics.dataset AS dataset, category, metrics.level AS level, metric, value,
+             study_cells.job AS job, epoch, on_train
+      FROM study_cells
+      JOIN studies ON studies.id = study_cells.study
+      JOIN metrics ON metrics.job = study_cells.job
+                  AND study_cells.level IN ('', metrics.level);)sql"}}};
+  static const Schema schema{2, kSchemaSql, migrations};
   return schema;
 }
 

@@ -1,4 +1,4 @@
--- The store of a workspace (`store.db`), version 1.
+-- The store of a workspace (`store.db`), version 2.
 --
 -- Ask it from sqlite3 or pandas: everything a table prints is in the view `metric_values`. Metrics are
 -- fractions in [0, 1]; what is undefined is NULL, with the reason beside it. Times are UTC, ISO 8601.
@@ -14,7 +14,8 @@ CREATE TABLE studies (
   name        TEXT NOT NULL UNIQUE,
   path        TEXT NOT NULL,         -- Of the study file.
   text        TEXT NOT NULL,         -- Its content, and the overrides of the command line below it.
-  planned_at  TEXT NOT NULL
+  planned_at  TEXT NOT NULL,
+  plan_digest TEXT NOT NULL DEFAULT ''  -- Of jobs and cells: an equal plan is not written again.
 );
 
 -- Units of work. The id is the SHA-256 of the canonical spec: equal specs are one job.
@@ -57,6 +58,9 @@ CREATE TABLE study_cells (
   eval_size     INTEGER NOT NULL,    -- Pixels: size of maps and masks in pixel metrics.
   protocol      TEXT NOT NULL,       -- JSON object: what must be equal before numbers are compared.
   overlap       INTEGER NOT NULL,    -- Training images that are also in the target.
+  level         TEXT NOT NULL DEFAULT '',     -- image, pixel: only these metrics count; '': both.
+  epoch         INTEGER,                      -- Of a curve: before the last one. NULL: the last.
+  on_train      INTEGER NOT NULL DEFAULT 0,   -- 1: the auxiliary set, for curves only.
   PRIMARY KEY (study, position)
 ) WITHOUT ROWID;
 CREATE INDEX study_cells_job ON study_cells(job);
@@ -108,7 +112,7 @@ CREATE TABLE metrics (
 
 CREATE VIEW metric_values AS
   SELECT studies.name AS study, method, preset, params, seed, train_dataset, metrics.dataset AS dataset,
-         category, level, metric, value, study_cells.job AS job
+         category, metrics.level AS level, metric, value, study_cells.job AS job, epoch, on_train
   FROM study_cells
   JOIN studies ON studies.id = study_cells.study
-  JOIN metrics ON metrics.job = study_cells.job;
+  JOIN metrics ON metrics.job = study_cells.job AND study_cells.level IN ('', metrics.level);

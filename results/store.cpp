@@ -1,14 +1,16 @@
 #include "results/store.h"
 
+#include "core/digest.h"
 #include "core/error.h"
+#include "core/utc_time.h"
 #include "results/schema.h"
 
-#include <fmt/chrono.h>
+#include <fmt/format.h>
 #include <sys/vfs.h>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
+#include <unordered_map>
 
 namespace assay {
 namespace {
@@ -35,32 +37,63 @@ std::filesystem::path with_folder(const std::filesystem::path& path) {
   return path;
 }
 
-std::string now() {
-  const auto time = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
-                     fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)),
-                     (time - seconds).count());
-}
-
 json parsed(const std::string& text) { return json::parse(text); }
 
-StudyCell read_cell(const Statement& row, int column) {
-  return {.job = row.text(column),
-          .method = row.text(column + 1),
-          .preset = row.text(column + 2),
-          .params = parsed(row.text(column + 3)),
-          .seed = row.optional_integer(column + 4),
-          .train_dataset = row.text(column + 5),
-          .dataset = row.text(column + 6),
-          .eval_size = row.integer(column + 7),
-          .protocol = parsed(row.text(column + 8)),
-          .overlap = row.integer(column + 9)};
+/// Equal texts are one value.
+class JsonTexts {
+ public:
+  SharedJson get(std::string text) {
+    const auto known = values_.find(text);
+    if (known != values_.end()) return known->second;
+    SharedJson value(parsed(text));
+    return values_.emplace(std::move(text), std::move(value)).first->second;
+  }
+
+ private:
+  std::unordered_map<std::string, SharedJson> values_;
+};
+
+StudyCell read_cell(const Statement& row, JsonTexts& texts) {
+  return {.job = row.text(0),
+          .method = row.text(1),
+          .preset = row.text(2),
+          .params = texts.get(row.text(3)),
+          .seed = row.optional_integer(4),
+          .train_dataset = row.text(5),
+          .dataset = row.text(6),
+          .eval_size = row.integer(7),
+          .protocol = texts.get(row.text(8)),
+          .overlap = row.integer(9),
+          .level = row.text(10),
+          .epoch = row.optional_integer(11),
+          .on_train = row.integer(12) != 0};
 }
 
 constexpr std::string_view kCellColumns =
     "c.job, c.method, c.preset, c.params, c.seed, c.train_dataset, c.dataset, c.eval_size, "
-    "c.protocol, c.overlap";
+    "c.protocol, c.overlap, c.level, c.epoch, c.on_train";
+
+/// Of all that `Store::record_study` writes beside the study's text.
+std::string digest_of(const std::vector<JobRecord>& jobs, const std::vector<StudyCell>& cells) {
+  std::string text;
+  for (const JobRecord& job : jobs) {
+    text += fmt::format("{} {} {}\n", job.id, job.cost_class, job.work);
+    for (const std::string& needed : job.dependencies) text += needed + "\n";
+  }
+  std::unordered_map<const void*, std::string> dumps;
+  const auto dump = [&](const SharedJson& value) -> const std::string& {
+    std::string& known = dumps[value.address()];
+    if (known.empty()) known = value->dump();
+    return known;
+  };
+  for (const StudyCell& cell : cells) {
+    text += fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}\n", cell.job, cell.method,
+                        cell.preset, dump(cell.params), cell.seed.value_or(-1), cell.train_dataset,
+                        cell.dataset, cell.eval_size, dump(cell.protocol), cell.overlap, cell.level,
+                        cell.epoch.value_or(-1), cell.on_train);
+  }
+  return sha256(text);
+}
 
 }  // namespace
 
@@ -79,7 +112,7 @@ void Store::put_jobs(const std::vector<JobRecord>& jobs) {
   Statement dependency =
       database_.prepare("INSERT OR IGNORE INTO job_dependencies (job, needs) VALUES (?, ?)");
   for (const JobRecord& record : jobs) {
-    job.bind(1, record.id).bind(2, record.kind).bind(3, record.spec.dump());
+    job.bind(1, record.id).bind(2, record.kind).bind(3, record.spec);
     job.bind(4, record.cost_class).bind(5, record.work).run();
   }
   for (const JobRecord& record : jobs) {
@@ -98,13 +131,16 @@ void Store::record_jobs(const std::vector<JobRecord>& jobs) {
 void Store::record_study(const StudyRecord& study,
                          const std::vector<JobRecord>& jobs,
                          const std::vector<StudyCell>& cells) {
+  const std::string digest = digest_of(jobs, cells);
+  if (is_recorded(study, digest)) return;
   Transaction transaction(database_);
   put_jobs(jobs);
   Statement insert_study = database_.prepare(
-      "INSERT INTO studies (name, path, text, planned_at) VALUES (?, ?, ?, ?) "
+      "INSERT INTO studies (name, path, text, planned_at, plan_digest) VALUES (?, ?, ?, ?, ?) "
       "ON CONFLICT (name) DO UPDATE SET path = excluded.path, text = excluded.text, "
-      "planned_at = excluded.planned_at RETURNING id");
-  insert_study.bind(1, study.name).bind(2, study.path).bind(3, study.text).bind(4, now());
+      "planned_at = excluded.planned_at, plan_digest = excluded.plan_digest RETURNING id");
+  insert_study.bind(1, study.name).bind(2, study.path).bind(3, study.text).bind(4, utc_now());
+  insert_study.bind(5, digest);
   if (!insert_study.step()) throw StoreError("study '{}' was not stored", study.name);
   const std::int64_t id = insert_study.integer(0);
   insert_study.run();
@@ -115,16 +151,24 @@ void Store::record_study(const StudyRecord& study,
   for (const JobRecord& job : jobs) insert_job.bind(1, id).bind(2, job.id).run();
   Statement insert_cell = database_.prepare(
       "INSERT INTO study_cells (study, position, job, method, preset, params, seed, "
-      "train_dataset, dataset, eval_size, protocol, overlap) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "train_dataset, dataset, eval_size, protocol, overlap, level, epoch, on_train) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   std::int64_t position = 0;
   for (const StudyCell& cell : cells) {
     insert_cell.bind(1, id).bind(2, position++).bind(3, cell.job).bind(4, cell.method);
-    insert_cell.bind(5, cell.preset).bind(6, cell.params.dump()).bind(7, cell.seed);
+    insert_cell.bind(5, cell.preset).bind(6, cell.params->dump()).bind(7, cell.seed);
     insert_cell.bind(8, cell.train_dataset).bind(9, cell.dataset).bind(10, cell.eval_size);
-    insert_cell.bind(11, cell.protocol.dump()).bind(12, cell.overlap).run();
+    insert_cell.bind(11, cell.protocol->dump()).bind(12, cell.overlap).bind(13, cell.level);
+    insert_cell.bind(14, cell.epoch).bind(15, std::int64_t{cell.on_train}).run();
   }
   transaction.commit();
+}
+
+bool Store::is_recorded(const StudyRecord& study, const std::string& plan_digest) const {
+  Statement select = database_.prepare(
+      "SELECT count(*) FROM studies WHERE name = ? AND path = ? AND text = ? AND plan_digest = ?");
+  select.bind(1, study.name).bind(2, study.path).bind(3, study.text).bind(4, plan_digest);
+  return select.step() && select.integer(0) == 1;
 }
 
 std::int64_t Store::environment_id(const json& facts) {
@@ -146,7 +190,7 @@ Attempt Store::begin_attempt(const AttemptStart& start, const std::filesystem::p
       "INSERT INTO attempts (job, number, gang, ranks, host, pid, started_at, log_path, "
       "cpu_capability, threads, environment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.bind(1, start.job).bind(2, number).bind(3, start.gang).bind(4, start.ranks);
-  insert.bind(5, start.host).bind(6, start.pid).bind(7, now()).bind(8, log);
+  insert.bind(5, start.host).bind(6, start.pid).bind(7, utc_now()).bind(8, log);
   insert.bind(9, start.cpu_capability).bind(10, start.threads);
   insert.bind(11, environment_id(start.environment)).run();
   const std::int64_t id = database_.last_insert_id();
@@ -155,10 +199,12 @@ Attempt Store::begin_attempt(const AttemptStart& start, const std::filesystem::p
   return select_attempts("a.id", std::to_string(id)).at(0);
 }
 
-void Store::put_result(const std::string& job, const JobResult& result) {
+void Store::put_result(const std::string& job,
+                       const JobResult& result,
+                       const std::string& done_at) {
   Statement done =
       database_.prepare("UPDATE jobs SET state = 'done', result = ?, done_at = ? WHERE id = ?");
-  done.bind(1, result.result.dump()).bind(2, now()).bind(3, job).run();
+  done.bind(1, result.result.dump()).bind(2, done_at).bind(3, job).run();
   database_.prepare("DELETE FROM metrics WHERE job = ?").bind(1, job).run();
   Statement insert = database_.prepare(
       "INSERT INTO metrics (job, dataset, category, level, metric, value, undefined_because, "
@@ -181,13 +227,14 @@ void Store::finish_attempt(std::int64_t attempt, const AttemptEnd& end, const Jo
   Statement update = database_.prepare(
       "UPDATE attempts SET ended_at = ?, seconds = ?, outcome = ?, exit_code = ?, signal = ?, "
       "message = ? WHERE id = ?");
-  update.bind(1, now());
+  const std::string ended_at = utc_now();
+  update.bind(1, ended_at);
   update.bind(2, end.seconds > 0 ? std::optional(end.seconds) : std::nullopt);
   update.bind(3, end.outcome).bind(4, end.exit_code).bind(5, end.signal);
   update.bind(6, end.message).bind(7, attempt).run();
   if (end.outcome == "done") {
     if (result == nullptr) throw StoreError("job {} is done without a result", job);
-    put_result(job, *result);
+    put_result(job, *result, ended_at);
   } else {
     const std::string_view state = end.outcome == "failed" ? "failed" : "planned";
     database_.prepare("UPDATE jobs SET state = ? WHERE id = ? AND state <> 'done'")
@@ -198,9 +245,11 @@ void Store::finish_attempt(std::int64_t attempt, const AttemptEnd& end, const Jo
   transaction.commit();
 }
 
-void Store::adopt_result(const std::string& job, const JobResult& result) {
+void Store::adopt_result(const std::string& job,
+                         const JobResult& result,
+                         const std::string& done_at) {
   Transaction transaction(database_);
-  put_result(job, result);
+  put_result(job, result, done_at.empty() ? utc_now() : done_at);
   transaction.commit();
 }
 
@@ -208,6 +257,62 @@ void Store::reset_failed(const std::string& job) {
   database_.prepare("UPDATE jobs SET state = 'planned' WHERE id = ? AND state = 'failed'")
       .bind(1, job)
       .run();
+}
+
+void Store::add_attempt(const Attempt& attempt) {
+  Transaction transaction(database_);
+  Statement insert = database_.prepare(
+      "INSERT INTO attempts (job, number, gang, ranks, host, pid, started_at, ended_at, seconds, "
+      "outcome, exit_code, signal, message, log_path, cpu_capability, threads, environment) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  insert.bind(1, attempt.job).bind(2, attempt.number).bind(3, attempt.gang);
+  insert.bind(4, attempt.ranks).bind(5, attempt.host).bind(6, attempt.pid);
+  insert.bind(7, attempt.started_at).bind(8, attempt.ended_at).bind(9, attempt.seconds);
+  insert.bind(10, attempt.outcome).bind(11, attempt.exit_code).bind(12, attempt.signal);
+  insert.bind(13, attempt.message).bind(14, attempt.log_path).bind(15, attempt.cpu_capability);
+  insert.bind(16, attempt.threads).bind(17, environment_id(*attempt.environment)).run();
+  const std::string_view state = attempt.outcome == "failed" ? "failed" : "planned";
+  database_.prepare("UPDATE jobs SET state = ? WHERE id = ? AND state <> 'done'")
+      .bind(1, state)
+      .bind(2, attempt.job)
+      .run();
+  transaction.commit();
+}
+
+void Store::forget_jobs(const std::vector<std::string>& jobs) {
+  Transaction transaction(database_);
+  for (const std::string& job : jobs) {
+    for (const char* sql :
+         {"DELETE FROM metrics WHERE job = ?", "DELETE FROM attempts WHERE job = ?",
+          "DELETE FROM job_dependencies WHERE job = ?",
+          "DELETE FROM job_dependencies WHERE needs = ?", "DELETE FROM jobs WHERE id = ?"}) {
+      database_.prepare(sql).bind(1, job).run();
+    }
+  }
+  transaction.commit();
+}
+
+std::vector<std::string> Store::integrity_problems() const {
+  std::vector<std::string> problems;
+  const std::string file = database_.path().string();
+  Statement check = database_.prepare("PRAGMA integrity_check");
+  while (check.step()) {
+    if (check.text(0) != "ok") problems.push_back(fmt::format("{}: {}", file, check.text(0)));
+  }
+  Statement keys = database_.prepare("PRAGMA foreign_key_check");
+  while (keys.step()) {
+    problems.push_back(fmt::format("{}: row {} of {} names a row of {} that is not there", file,
+                                   keys.integer(1), keys.text(0), keys.text(2)));
+  }
+  return problems;
+}
+
+JobResult JobResult::of(const json& result) {
+  JobResult recorded{.result = result, .metrics = {}};
+  for (const json& row : result.value("metrics", json::array())) {
+    recorded.metrics.push_back(metric_row_from_json(row));
+  }
+  return recorded;
 }
 
 std::set<std::string> Store::done_jobs() const {
@@ -236,6 +341,23 @@ std::vector<JobStatus> Store::jobs(std::string_view study) const {
   return found;
 }
 
+std::vector<std::string> Store::job_ids(std::string_view study) const {
+  Statement select = database_.prepare(
+      "SELECT job FROM studies JOIN study_jobs ON studies.id = study WHERE name = ?");
+  select.bind(1, study);
+  std::vector<std::string> ids;
+  while (select.step()) ids.push_back(select.text(0));
+  return ids;
+}
+
+std::vector<std::pair<std::string, std::string>> Store::specs(std::string_view kind) const {
+  Statement select = database_.prepare("SELECT id, spec FROM jobs WHERE kind = ? ORDER BY rowid");
+  select.bind(1, kind);
+  std::vector<std::pair<std::string, std::string>> found;
+  while (select.step()) found.emplace_back(select.text(0), select.text(1));
+  return found;
+}
+
 JobRecord Store::job(const std::string& id) const {
   Statement select =
       database_.prepare("SELECT kind, spec, cost_class, work FROM jobs WHERE id = ?");
@@ -243,7 +365,7 @@ JobRecord Store::job(const std::string& id) const {
   if (!select.step()) throw StoreError("{}: job {} is not there", database_.path().string(), id);
   JobRecord record{.id = id,
                    .kind = select.text(0),
-                   .spec = parsed(select.text(1)),
+                   .spec = select.text(1),
                    .dependencies = {},
                    .cost_class = select.text(2),
                    .work = select.real(3)};
@@ -294,10 +416,11 @@ std::vector<std::string> Store::studies_of(const std::string& job) const {
 std::vector<Attempt> Store::select_attempts(std::string_view where, std::string_view value) const {
   Statement select = database_.prepare(
       "SELECT a.id, a.job, a.number, a.gang, a.ranks, a.host, a.pid, a.started_at, a.ended_at, "
-      "a.seconds, a.outcome, a.exit_code, a.signal, a.message, a.log_path FROM attempts AS a "
-      "WHERE " +
+      "a.seconds, a.outcome, a.exit_code, a.signal, a.message, a.log_path, a.cpu_capability, "
+      "a.threads, e.facts FROM attempts AS a JOIN environment AS e ON e.id = a.environment WHERE " +
       std::string(where) + " = ? ORDER BY a.id");
   select.bind(1, value);
+  JsonTexts texts;
   std::vector<Attempt> found;
   while (select.step()) {
     found.push_back({.id = select.integer(0),
@@ -314,7 +437,10 @@ std::vector<Attempt> Store::select_attempts(std::string_view where, std::string_
                      .exit_code = select.optional_integer(11),
                      .signal = select.optional_integer(12),
                      .message = select.text(13),
-                     .log_path = select.text(14)});
+                     .log_path = select.text(14),
+                     .cpu_capability = select.text(15),
+                     .threads = select.integer(16),
+                     .environment = texts.get(select.text(17))});
   }
   return found;
 }
@@ -334,33 +460,34 @@ std::vector<StudyCell> Store::cells(std::string_view study) const {
                   kCellColumns));
   select.bind(1, study);
   std::vector<StudyCell> found;
-  while (select.step()) found.push_back(read_cell(select, 0));
+  JsonTexts texts;
+  while (select.step()) found.push_back(read_cell(select, texts));
   return found;
 }
 
-std::vector<MetricValue> Store::metric_values(std::string_view study) const {
-  Statement select = database_.prepare(fmt::format(
-      "SELECT {}, c.position, m.dataset, m.category, m.level, m.metric, m.value, "
+std::vector<MetricValue> Store::metric_values(std::string_view study,
+                                              std::string_view category) const {
+  Statement select = database_.prepare(
+      "SELECT c.position, m.dataset, m.category, m.level, m.metric, m.value, "
       "m.undefined_because, m.num_normal, m.num_anomalous, m.num_regions, m.num_categories "
-      "FROM study_cells AS c JOIN studies ON studies.id = c.study JOIN metrics AS m ON "
-      "m.job = c.job WHERE studies.name = ? "
-      "ORDER BY c.position, m.dataset, m.category, m.level, m.metric",
-      kCellColumns));
-  select.bind(1, study);
+      "FROM studies CROSS JOIN study_cells AS c ON studies.id = c.study "
+      "CROSS JOIN metrics AS m ON m.job = c.job "
+      "WHERE studies.name = ?1 AND c.level IN ('', m.level) AND (?2 = '' OR m.category = ?2) "
+      "ORDER BY c.position, m.dataset, m.category, m.level, m.metric");
+  select.bind(1, study).bind(2, category);
   std::vector<MetricValue> found;
   while (select.step()) {
-    found.push_back({.cell = read_cell(select, 0),
-                     .position = select.integer(10),
-                     .row = {.dataset = select.text(11),
-                             .category = select.text(12),
-                             .level = select.text(13),
-                             .metric = select.text(14),
-                             .value = select.optional_real(15),
-                             .undefined_because = select.text(16),
-                             .num_normal = select.optional_integer(17),
-                             .num_anomalous = select.optional_integer(18),
-                             .num_regions = select.optional_integer(19),
-                             .num_categories = select.optional_integer(20)}});
+    found.push_back({.position = select.integer(0),
+                     .row = {.dataset = select.text(1),
+                             .category = select.text(2),
+                             .level = select.text(3),
+                             .metric = select.text(4),
+                             .value = select.optional_real(5),
+                             .undefined_because = select.text(6),
+                             .num_normal = select.optional_integer(7),
+                             .num_anomalous = select.optional_integer(8),
+                             .num_regions = select.optional_integer(9),
+                             .num_categories = select.optional_integer(10)}});
   }
   return found;
 }

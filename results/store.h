@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/shared_json.h"
 #include "results/metric_row.h"
 #include "results/sqlite.h"
 
@@ -25,9 +26,9 @@ struct StudyRecord {
 
 /// A unit of work: all that the store needs to know of it before it runs.
 struct JobRecord {
-  std::string id;    ///< SHA-256 of the canonical spec.
-  std::string kind;  ///< `encode`, `train`, `evaluate`.
-  nlohmann::json spec;
+  std::string id;                         ///< SHA-256 of the canonical spec.
+  std::string kind;                       ///< `encode`, `train`, `evaluate`.
+  std::string spec;                       ///< Canonical JSON.
   std::vector<std::string> dependencies;  ///< Ids of jobs that come first.
   std::string cost_class;  ///< Jobs of one class take time in proportion to their work.
   double work = 0;
@@ -38,14 +39,21 @@ struct JobRecord {
 struct StudyCell {
   std::string job = {};
   std::string method, preset;
-  nlohmann::json params = nlohmann::json::object();  ///< Only what the study changed.
-  std::optional<std::int64_t> seed = {};             ///< Nothing: nothing is trained.
-  std::string train_dataset = {};                    ///< Sets joined by `+`; may be empty.
+  SharedJson params = {};  ///< Object: only what the study changed.
+  std::optional<std::int64_t> seed =
+      {};                          ///< Nothing: nothing is trained. Of an ensemble, the first.
+  std::string train_dataset = {};  ///< Sets joined by `+`; may be empty.
   std::string dataset;
   std::int64_t eval_size = 0;  ///< Pixels.
-  nlohmann::json protocol = nlohmann::json::object();
-  std::int64_t overlap = 0;  ///< Training images that are also in the target.
+  SharedJson protocol = {};    ///< Object: what must be equal before numbers are compared.
+  std::int64_t overlap = 0;    ///< Training images that are also in the target.
+  std::string level = {};      ///< `image`, `pixel`: only these metrics count. Empty: both.
+  std::optional<std::int64_t> epoch = {};  ///< Of a curve: before the last. Nothing: the last.
+  bool on_train = false;                   ///< The auxiliary set, for curves only.
   bool operator==(const StudyCell&) const = default;
+
+  /// No table has it.
+  [[nodiscard]] bool for_curves() const { return epoch.has_value() || on_train; }
 };
 
 /// What is known of an attempt when it starts.
@@ -71,6 +79,9 @@ struct AttemptEnd {
 struct JobResult {
   nlohmann::json result;           ///< The content of result.json.
   std::vector<MetricRow> metrics;  ///< Of an evaluate job, means included.
+
+  /// Of the content of a result.json. Throws StoreError where a metric is damaged.
+  [[nodiscard]] static JobResult of(const nlohmann::json& result);
 };
 
 struct Attempt {
@@ -85,6 +96,9 @@ struct Attempt {
   std::string outcome;
   std::optional<std::int64_t> exit_code = {}, signal = {};
   std::string message, log_path;
+  std::string cpu_capability = {};
+  std::int64_t threads = 0;
+  SharedJson environment = {};  ///< Object.
 };
 
 struct JobStatus {
@@ -94,10 +108,9 @@ struct JobStatus {
   std::int64_t num_attempts = 0;
 };
 
-/// A row of the view `metric_values`, and what a table needs beside it.
+/// A number of a study's cell.
 struct MetricValue {
-  StudyCell cell;
-  std::int64_t position = 0;  ///< Of the cell in its study.
+  std::int64_t position = 0;  ///< Of the cell in `Store::cells`.
   MetricRow row;
 };
 
@@ -131,8 +144,20 @@ class Store {
                       const AttemptEnd& end,
                       const JobResult* result = nullptr);
 
-  /// The job is done though no attempt of it is open: its result was found on disk.
-  void adopt_result(const std::string& job, const JobResult& result);
+  /// The job is done though no attempt of it is open: its result was found on disk. `done_at`:
+  /// UTC; empty: now.
+  void adopt_result(const std::string& job,
+                    const JobResult& result,
+                    const std::string& done_at = {});
+
+  /// An attempt that ended before this store was made: its number and times are kept.
+  void add_attempt(const Attempt& attempt);
+
+  /// Jobs that no study needs, with all that is known of them.
+  void forget_jobs(const std::vector<std::string>& jobs);
+
+  /// What SQLite finds wrong with the file itself, and keys that lead nowhere.
+  [[nodiscard]] std::vector<std::string> integrity_problems() const;
 
   /// A failed job may be tried again.
   void reset_failed(const std::string& job);
@@ -140,6 +165,9 @@ class Store {
   [[nodiscard]] std::set<std::string> done_jobs() const;
   /// Of the study, or of all where `study` is empty; in the order in which they were recorded.
   [[nodiscard]] std::vector<JobStatus> jobs(std::string_view study = {}) const;
+  [[nodiscard]] std::vector<std::string> job_ids(std::string_view study) const;
+  /// Ids and specs of all jobs of a kind, in the order in which they were recorded.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> specs(std::string_view kind) const;
   [[nodiscard]] JobRecord job(const std::string& id) const;
   /// The content of result.json of a job that is done, else nothing.
   [[nodiscard]] std::optional<nlohmann::json> result(const std::string& job) const;
@@ -155,15 +183,17 @@ class Store {
 
   /// Cells of a study in its order, whether measured or not.
   [[nodiscard]] std::vector<StudyCell> cells(std::string_view study) const;
-  /// Everything that was measured for a study, in its order.
-  [[nodiscard]] std::vector<MetricValue> metric_values(std::string_view study) const;
+  /// What was measured for a study, in its order: of one category (`mean`), or everything.
+  [[nodiscard]] std::vector<MetricValue> metric_values(std::string_view study,
+                                                       std::string_view category = {}) const;
 
   /// Seconds per unit of work of each cost class that has a finished attempt.
   [[nodiscard]] std::map<std::string, double> seconds_per_work() const;
 
  private:
   void put_jobs(const std::vector<JobRecord>& jobs);
-  void put_result(const std::string& job, const JobResult& result);
+  void put_result(const std::string& job, const JobResult& result, const std::string& done_at);
+  [[nodiscard]] bool is_recorded(const StudyRecord& study, const std::string& plan_digest) const;
   std::int64_t environment_id(const nlohmann::json& facts);
   [[nodiscard]] std::vector<Attempt> select_attempts(std::string_view where,
                                                      std::string_view value) const;

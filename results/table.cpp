@@ -36,9 +36,12 @@ struct Measured {
   bool overlap = false;
 };
 
-using RowKey = std::tuple<std::string, std::string, std::string>;  // Method, preset, params.
+// Method, preset, params, epoch of a curve.
+using RowKey = std::tuple<std::string, std::string, std::string, std::optional<std::int64_t>>;
 
-RowKey row_key(const StudyCell& cell) { return {cell.method, cell.preset, cell.params.dump()}; }
+RowKey row_key(const StudyCell& cell) {
+  return {cell.method, cell.preset, cell.params->dump(), cell.epoch};
+}
 
 template <typename T>
 void add_once(std::vector<T>& list, const T& value) {
@@ -66,35 +69,63 @@ class TableBuilder {
 
   Table build(const std::string& study) {
     table_.study = study;
+    choose_cells();
     collect_rows();
     add_columns();
     fill_cells();
-    add_means();
+    if (!options_.curves) add_means();
     mark_best();
     note_what_is_missing();
-    add_published();
+    if (!options_.curves) add_published();
     return std::move(table_);
   }
 
  private:
-  void collect_rows() {
+  /// Curves are the cells of rows that have any, their last epochs included.
+  void choose_cells() {
+    std::set<std::tuple<std::string, std::string, std::string>> with_curves;
     for (const StudyCell& cell : cells_) {
+      if (cell.for_curves()) with_curves.insert({cell.method, cell.preset, cell.params->dump()});
+    }
+    chosen_.reserve(cells_.size());
+    for (const StudyCell& cell : cells_) {
+      chosen_.push_back(options_.curves
+                            ? with_curves.contains({cell.method, cell.preset, cell.params->dump()})
+                            : !cell.for_curves());
+    }
+  }
+
+  void collect_rows() {
+    for (std::size_t i = 0; i < cells_.size(); ++i) {
+      const StudyCell& cell = cells_[i];
+      rows_.push_back(kNoRow);
+      if (!chosen_[i]) continue;
       add_once(datasets_, cell.dataset);
       add_once(eval_sizes_, cell.eval_size);
-      if (const auto skipped = cell.protocol.find("skipped"); skipped != cell.protocol.end()) {
+      if (const auto skipped = cell.protocol->find("skipped"); skipped != cell.protocol->end()) {
         const auto paths = skipped->get<std::vector<std::string>>();
         add_once(table_.notes,
                  fmt::format("{}: {} left out by 'skip'", cell.dataset, fmt::join(paths, ", ")));
       }
-      if (row_index_.emplace(row_key(cell), table_.rows.size()).second) {
-        table_.rows.push_back(
-            {.method = cell.method, .preset = cell.preset, .params = cell.params});
-        for (const nlohmann::json& note : cell.protocol.value("notes", nlohmann::json::array())) {
-          table_.notes.push_back(table_.rows.back().label() + ": " + note.get<std::string>());
-        }
+      const auto [row, is_new] = row_index_.emplace(row_key(cell), table_.rows.size());
+      rows_.back() = row->second;
+      if (!is_new) continue;
+      table_.rows.push_back({.method = cell.method,
+                             .preset = cell.preset,
+                             .params = cell.params,
+                             .epoch = options_.curves ? epoch_of(cell) : std::nullopt});
+      for (const nlohmann::json& note : cell.protocol->value("notes", nlohmann::json::array())) {
+        table_.notes.push_back(table_.rows.back().label() + ": " + note.get<std::string>());
       }
     }
     std::ranges::sort(eval_sizes_);
+  }
+
+  static std::optional<std::int64_t> epoch_of(const StudyCell& cell) {
+    if (cell.epoch) return cell.epoch;
+    const auto epochs = cell.protocol->find("epochs");
+    if (epochs == cell.protocol->end()) return std::nullopt;
+    return epochs->get<std::int64_t>();
   }
 
   /// Sizes that make a metric another one.
@@ -117,13 +148,17 @@ class TableBuilder {
   }
 
   void fill_cells() {
-    for (const StudyCell& cell : cells_) {
-      const std::size_t row = row_index_.at(row_key(cell));
+    num_measured_ = table_.columns.size();
+    measured_.resize(table_.rows.size() * num_measured_);
+    for (std::size_t i = 0; i < cells_.size(); ++i) {
+      if (rows_[i] == kNoRow) continue;
+      const StudyCell& cell = cells_[i];
       for (std::size_t column = 0; column < table_.columns.size(); ++column) {
         const TableColumn& head = table_.columns[column];
         if (head.dataset != cell.dataset) continue;
         if (head.eval_size != 0 && head.eval_size != cell.eval_size) continue;
-        Measured& measured = measured_[{row, column}];
+        if (!cell.level.empty() && head.metric.level != cell.level) continue;
+        Measured& measured = measured_at(rows_[i], column);
         measured.seeds[cell.job] = cell.seed;
         measured.overlap = measured.overlap || cell.overlap > 0;
       }
@@ -132,7 +167,7 @@ class TableBuilder {
     for (std::size_t row = 0; row < table_.rows.size(); ++row) {
       table_.rows[row].cells.resize(table_.columns.size());
       for (std::size_t column = 0; column < table_.columns.size(); ++column) {
-        const Measured& measured = measured_[{row, column}];
+        const Measured& measured = measured_at(row, column);
         TableCell& cell = table_.rows[row].cells[column];
         for (const auto& [job, value] : measured.values) {
           cell.values.push_back(value);
@@ -148,18 +183,19 @@ class TableBuilder {
 
   void take(const MetricValue& value) {
     if (value.row.category != options_.category) return;
-    const auto row = row_index_.find(row_key(value.cell));
-    if (row == row_index_.end()) return;
+    const auto position = static_cast<std::size_t>(value.position);
+    if (rows_.at(position) == kNoRow) return;
+    const StudyCell& cell = cells_[position];
     for (std::size_t column = 0; column < table_.columns.size(); ++column) {
       const TableColumn& head = table_.columns[column];
       if (head.dataset != value.row.dataset || head.metric.level != value.row.level ||
           head.metric.metric != value.row.metric ||
-          (head.eval_size != 0 && head.eval_size != value.cell.eval_size)) {
+          (head.eval_size != 0 && head.eval_size != cell.eval_size)) {
         continue;
       }
-      Measured& measured = measured_[{row->second, column}];
+      Measured& measured = measured_at(rows_[position], column);
       if (value.row.value) {
-        measured.values[value.cell.job] = *value.row.value;
+        measured.values[cell.job] = *value.row.value;
         measured.num_categories = value.row.num_categories.value_or(0);
       } else {
         measured.undefined_because = value.row.undefined_because;
@@ -217,7 +253,7 @@ class TableBuilder {
       std::size_t row, const std::vector<std::size_t>& columns) {
     std::map<std::optional<std::int64_t>, std::vector<double>> by_seed;
     for (const std::size_t column : columns) {
-      const Measured& measured = measured_[{row, column}];
+      const Measured& measured = measured_at(row, column);
       for (const auto& [job, value] : measured.values) {
         by_seed[measured.seeds.at(job)].push_back(value);
       }
@@ -252,14 +288,16 @@ class TableBuilder {
       for (std::size_t column = 0; column < table_.columns.size(); ++column) {
         const TableColumn& head = table_.columns[column];
         const TableCell& cell = table_.rows[row].cells[column];
-        const Measured& measured = measured_[{row, column}];
         if (!cell.undefined_because.empty()) {
           add_once(undefined[{head.dataset, head.metric.level, cell.undefined_because}],
                    metric_title(head.metric.metric));
-        } else if (!head.dataset.empty() && measured.values.size() < measured.seeds.size()) {
-          add_once(open, fmt::format("{} on {}: {} of {} measured", table_.rows[row].label(),
-                                     head.dataset, measured.values.size(), measured.seeds.size()));
+          continue;
         }
+        if (head.dataset.empty()) continue;
+        const Measured& measured = measured_at(row, column);
+        if (measured.values.size() == measured.seeds.size()) continue;
+        add_once(open, fmt::format("{} on {}: {} of {} measured", table_.rows[row].label(),
+                                   head.dataset, measured.values.size(), measured.seeds.size()));
       }
     }
     for (const auto& [key, metrics] : undefined) {
@@ -331,8 +369,17 @@ class TableBuilder {
   Table table_;
   std::vector<std::string> datasets_;
   std::vector<std::int64_t> eval_sizes_;
+  [[nodiscard]] Measured& measured_at(std::size_t row, std::size_t column) {
+    return measured_.at(row * num_measured_ + column);
+  }
+
+  static constexpr auto kNoRow = static_cast<std::size_t>(-1);
+
+  std::vector<bool> chosen_;       // By cell: whether the table has it.
+  std::vector<std::size_t> rows_;  // By cell.
   std::map<RowKey, std::size_t> row_index_;
-  std::map<std::pair<std::size_t, std::size_t>, Measured> measured_;  // By row and column.
+  std::size_t num_measured_ = 0;    // Columns that are no mean over data sets.
+  std::vector<Measured> measured_;  // By row and column.
 };
 
 }  // namespace
@@ -368,10 +415,11 @@ std::string percent(double fraction) { return fmt::format("{:.1f}", 100 * fracti
 std::string TableRow::label() const {
   std::string text = method;
   if (!preset.empty()) text += ":" + preset;
-  for (const auto& [name, value] : params.items()) {
+  for (const auto& [name, value] : params->items()) {
     text +=
         fmt::format(" {}={}", name, value.is_string() ? value.get<std::string>() : value.dump());
   }
+  if (epoch) text += fmt::format(" epoch {}", *epoch);
   if (!published_in.empty()) text += fmt::format(" (printed in {})", published_in);
   return text;
 }

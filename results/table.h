@@ -27,6 +27,9 @@ struct TableOptions {
   std::string category = "mean";  ///< Or one category of each data set.
   std::vector<PublishedTable> published_tables = {};
   std::vector<std::string> published = {};  ///< Methods that are shown though the study has none.
+  /// What is evaluated for curves instead of the table proper: each epoch a row, auxiliary sets as
+  /// data sets too.
+  bool curves = false;
 };
 
 struct TableColumn {
@@ -51,8 +54,9 @@ struct TableCell {
 
 struct TableRow {
   std::string method, preset;
-  nlohmann::json params = nlohmann::json::object();
+  SharedJson params = {};
   std::string published_in = {};  ///< `faprompt`: a row of printed numbers; empty: measured here.
+  std::optional<std::int64_t> epoch = {};  ///< Of a curve.
   std::vector<TableCell> cells = {};
 
   /// `faprompt:paper cap.K=5`; for printed numbers `faprompt (printed in faprompt)`.

@@ -55,7 +55,7 @@ Study study_of(const ByHand& arguments) {
     if (equals == std::string::npos) {
       throw ConfigError("'{}': expected SWITCH=VALUE, such as K=5", setting);
     }
-    sweep.grid.push_back({setting.substr(0, equals), {value_of(setting.substr(equals + 1))}, 0});
+    sweep.grid.push_back({setting.substr(0, equals), {value_of(setting.substr(equals + 1))}});
   }
   study.sweeps = {sweep};
   arguments.places.apply_to(study);

@@ -55,16 +55,17 @@ JobRun describe_job(const Job& job,
                     const Study& study,
                     const PlanFiles& files,
                     const Workspace& workspace) {
-  const std::string backbone = job.spec.at("encoder").at("features").at("backbone");
+  const nlohmann::json spec = job.spec();
+  const std::string backbone = spec.at("encoder").at("features").at("backbone");
   JobRun run{.id = job.id,
              .kind = job.kind,
-             .spec = job.spec,
-             .hints = job.hints,
+             .spec = spec,
+             .hints = job.hints(),
              .workspace = workspace.root,
              .weights = std::filesystem::absolute(files.weights_path(find_backbone(backbone))),
              .merges = installation().merges,
              .data = {}};
-  for (const std::string& dataset : datasets_of(job.spec)) {
+  for (const std::string& dataset : datasets_of(spec)) {
     run.data[dataset] = std::filesystem::absolute(study.dataset_root(dataset));
   }
   return run;

@@ -110,7 +110,7 @@ std::vector<ScheduledJob> Coordinator::waiting_jobs() const {
   std::vector<ScheduledJob> jobs;
   for (const Job& job : plan_.jobs) {
     if (!done_before_.contains(job.id))
-      jobs.push_back({job.id, job.dependencies, inputs_of(job.spec)});
+      jobs.push_back({job.id, job.dependencies, inputs_of(job.spec())});
   }
   return jobs;
 }
@@ -382,34 +382,6 @@ std::optional<double> Coordinator::remaining_seconds() const {
 }
 
 }  // namespace
-
-std::map<std::string, std::string> job_labels(const Plan& plan) {
-  std::map<std::string, std::string> labels;
-  std::map<std::string, const Job*> jobs;
-  for (const Job& job : plan.jobs) {
-    std::string label(to_string(job.kind));
-    if (job.kind == JobKind::kEncode) {
-      label += fmt::format(" {} ({})", job.spec["part"]["dataset"].get<std::string>(),
-                           job.spec["part"]["split"].get<std::string>());
-    }
-    labels[job.id] = label;
-    jobs[job.id] = &job;
-  }
-  for (const StudyCell& cell : plan.cells) {
-    std::string variant = cell.method + (cell.preset.empty() ? "" : ":" + cell.preset);
-    for (const auto& [name, value] : cell.params.items()) {
-      variant += fmt::format(" {}={}", name, value.dump());
-    }
-    if (cell.seed) variant += fmt::format(" seed {}", *cell.seed);
-    labels[cell.job] = fmt::format("evaluate {} on {}", variant, cell.dataset);
-    for (const std::string& needed : jobs.at(cell.job)->dependencies) {
-      if (jobs.at(needed)->kind == JobKind::kTrain) {
-        labels[needed] = fmt::format("train {} on {}", variant, cell.train_dataset);
-      }
-    }
-  }
-  return labels;
-}
 
 std::set<std::string> adopt_results(const std::vector<Job>& jobs,
                                     const Workspace& workspace,

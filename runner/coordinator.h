@@ -34,9 +34,6 @@ struct RunReport {
   bool interrupted = false;
 };
 
-/// What a person calls a job: `train faprompt:paper K=5 seed 0 on synth-a`, by id.
-[[nodiscard]] std::map<std::string, std::string> job_labels(const Plan& plan);
-
 /// Marks as done in the store those of `jobs` whose result was written and not recorded: their
 /// coordinator died in between. Returns the ids of all that are done.
 std::set<std::string> adopt_results(const std::vector<Job>& jobs,

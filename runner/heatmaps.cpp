@@ -43,7 +43,7 @@ std::int64_t draw(const StudyCell& cell,
                   const JobRecord& job,
                   const Study& study,
                   const HeatmapArguments& arguments) {
-  const EvaluateSpec spec = evaluate_spec_from_json(job.spec);
+  const EvaluateSpec spec = evaluate_spec_from_json(nlohmann::json::parse(job.spec));
   const Workspace workspace = arguments.places.paths();
   Manifest manifest =
       load_manifest(cell.dataset, study.dataset_root(cell.dataset), spec.part.split);
@@ -56,7 +56,7 @@ std::int64_t draw(const StudyCell& cell,
   const AnomalyMapOperator to_map(scores.map_grid.size(1), spec.encoder.features.image_size,
                                   result->value("sigma", 0.0), kPanelPixels);
   std::string folder = cell.method + (cell.preset.empty() ? "" : "-" + cell.preset);
-  for (const auto& [name, value] : cell.params.items()) folder += "-" + name + value.dump();
+  for (const auto& [name, value] : cell.params->items()) folder += "-" + name + value.dump();
   const std::filesystem::path out =
       std::filesystem::path(arguments.out) / file_name(cell.dataset) / file_name(folder);
   const std::vector<std::size_t> images = chosen_images(manifest, arguments.count);
@@ -96,7 +96,7 @@ int heatmaps(const HeatmapArguments& arguments) {
     if (!wanted.empty() && std::ranges::find(wanted, cell.dataset) == wanted.end()) continue;
     if (!done.contains(cell.job)) continue;
     // Of the seeds of a row the first one.
-    if (!drawn.insert(cell.method + cell.preset + cell.params.dump() + cell.dataset).second)
+    if (!drawn.insert(cell.method + cell.preset + cell.params->dump() + cell.dataset).second)
       continue;
     pictures += draw(cell, store.job(cell.job), study, arguments);
   }

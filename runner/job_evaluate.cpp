@@ -19,19 +19,32 @@
 namespace assay {
 namespace {
 
-std::unique_ptr<Method> trained_method(const EvaluateSpec& spec,
-                                       const Clip& clip,
-                                       const Tokenizer& tokenizer,
-                                       const ResolvedMethod& resolved,
+/// The method with the parameters of a checkpoint; empty: none are trained.
+std::unique_ptr<Method> trained_method(const std::string& checkpoint,
+                                       const MethodContext& made_from,
                                        const JobContext& context) {
-  std::unique_ptr<Method> method = make_method({clip, tokenizer, resolved}, /*seed=*/0);
-  if (!spec.checkpoint.empty()) {
-    load_parameters(*method, read_safetensors(context.run.paths().job(spec.checkpoint) /
-                                              "checkpoint.safetensors")
-                                 .tensors);
+  std::unique_ptr<Method> method = make_method(made_from, /*seed=*/0);
+  if (!checkpoint.empty()) {
+    load_parameters(
+        *method,
+        read_safetensors(context.run.paths().job(checkpoint) / "checkpoint.safetensors").tensors);
   }
   method->prepare_inference();
   return method;
+}
+
+/// Those that judge: one, or the members of an ensemble.
+std::vector<std::unique_ptr<Method>> judges(const EvaluateSpec& spec,
+                                            const MethodContext& made_from,
+                                            const JobContext& context) {
+  std::vector<std::unique_ptr<Method>> methods;
+  if (spec.checkpoints.empty()) {
+    methods.push_back(trained_method(spec.checkpoint, made_from, context));
+  }
+  for (const std::string& checkpoint : spec.checkpoints) {
+    methods.push_back(trained_method(checkpoint, made_from, context));
+  }
+  return methods;
 }
 
 /// What the method says of every image, on every rank. Batches are cut by the image's index and
@@ -61,6 +74,28 @@ ImagePredictions predict(const Method& method,
     }
   });
   return gather_predictions({at::cat(scores), at::cat(grids)}, indices, set.size(), comm);
+}
+
+/// `spec/ablations.md` 5.2. Smoothing is linear: the mean of the maps is the map of the mean.
+ImagePredictions predict_together(const EvaluateSpec& spec,
+                                  std::vector<std::unique_ptr<Method>> methods,
+                                  const FeatureSet& set,
+                                  const ClassWords& words,
+                                  std::int64_t grid,
+                                  const JobContext& context) {
+  if (spec.combine == "prototype") {
+    methods[0]->average_texts(methods);
+    return predict(*methods[0], set, words, grid, context);
+  }
+  ImagePredictions sum;
+  for (const auto& method : methods) {
+    const ImagePredictions one = predict(*method, set, words, grid, context);
+    sum.scores = sum.scores.defined() ? sum.scores + one.scores : one.scores;
+    sum.grids = sum.grids.defined() ? sum.grids + one.grids : one.grids;
+  }
+  const auto n = static_cast<double>(methods.size());
+  if (n > 1) sum = {sum.scores / n, sum.grids / n};
+  return sum;
 }
 
 EvaluationTruth truth_of(const FeatureSet& set, std::int64_t eval_size, const JobContext& context) {
@@ -101,16 +136,17 @@ nlohmann::json run_evaluate(const EvaluateSpec& spec, const JobContext& context)
   const auto features = load_features(spec.encoder, spec.part, context);
   const auto clip = load_clip(spec.encoder, spec.precision, context);
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::unique_ptr<Method> method;
+  std::vector<std::unique_ptr<Method>> methods;
   const ResolvedMethod resolved = resolved_method(spec.method, spec.encoder, context.run.hints);
   agree(comm, [&] {
     tokenizer = context.loaded.tokenizers.get(context.run.merges.string(),
                                               [&] { return Tokenizer(context.run.merges); });
-    method = trained_method(spec, *clip, *tokenizer, resolved, context);
+    methods = judges(spec, {*clip, *tokenizer, resolved}, context);
   });
   const std::int64_t image_size = spec.encoder.features.image_size;
-  const ImagePredictions predictions = predict(*method, *features, class_words(resolved.switches),
-                                               image_size / clip->sizes().patch, context);
+  const ImagePredictions predictions =
+      predict_together(spec, std::move(methods), *features, class_words(resolved.switches),
+                       image_size / clip->sizes().patch, context);
   const EvaluateOptions options{
       .image_size = image_size,
       .eval_size = spec.eval_size,

@@ -11,13 +11,6 @@ namespace {
 
 using nlohmann::json;
 
-json to_json(const DatasetPart& part) {
-  json value = {
-      {"dataset", part.dataset}, {"split", part.split}, {"manifest_digest", part.manifest_digest}};
-  if (!part.skipped.empty()) value["skipped"] = part.skipped;
-  return value;
-}
-
 DatasetPart part_from_json(const json& value) {
   return {.dataset = value.at("dataset"),
           .split = value.at("split"),
@@ -66,25 +59,39 @@ auto strictly(const json& value, JobKind kind, Read read) {
   }
 }
 
-json canonical(const json& value) {
+void write_canonical(const json& value, std::string& text) {
   if (value.is_object()) {
-    json object = json::object();
-    for (const auto& [key, field] : value.items()) object[key] = canonical(field);
-    return object;
+    text += '{';
+    const char* separator = "";
+    for (const auto& [key, field] : value.items()) {
+      text += separator + json(key).dump() + ":";
+      write_canonical(field, text);
+      separator = ",";
+    }
+    text += '}';
+    return;
   }
   if (value.is_array()) {
-    json list = json::array();
-    for (const json& item : value) list.push_back(canonical(item));
-    return list;
+    text += '[';
+    const char* separator = "";
+    for (const json& item : value) {
+      text += separator;
+      write_canonical(item, text);
+      separator = ",";
+    }
+    text += ']';
+    return;
   }
-  if (!value.is_number_float()) return value;
-  const double number = value.get<double>();
-  if (!std::isfinite(number)) throw ConfigError("NaN or infinity in a job's spec");
-  constexpr double kExact = 9007199254740992.0;  // 2^53: every integer up to here is a double.
-  if (std::abs(number) <= kExact && number == std::trunc(number)) {
-    return static_cast<std::int64_t>(number);
+  if (value.is_number_float()) {
+    const double number = value.get<double>();
+    if (!std::isfinite(number)) throw ConfigError("NaN or infinity in a job's spec");
+    constexpr double kExact = 9007199254740992.0;  // 2^53: every integer up to here is a double.
+    if (std::abs(number) <= kExact && number == std::trunc(number)) {
+      text += std::to_string(static_cast<std::int64_t>(number));
+      return;
+    }
   }
-  return value;
+  text += value.dump();
 }
 
 /// Length of the UTF-8 character that starts with `lead`.
@@ -107,13 +114,20 @@ std::string_view to_string(JobKind kind) {
 }
 
 JobKind job_kind_from(std::string_view name) {
-  for (const JobKind kind : {JobKind::kEncode, JobKind::kTrain, JobKind::kEvaluate}) {
+  for (const JobKind kind : kJobKinds) {
     if (name == to_string(kind)) return kind;
   }
   throw ConfigError("'{}' is not a kind of job; known: encode, train, evaluate", name);
 }
 
 std::string EncoderSpec::key() const { return identity(to_json(*this)); }
+
+json to_json(const DatasetPart& part) {
+  json value = {
+      {"dataset", part.dataset}, {"split", part.split}, {"manifest_digest", part.manifest_digest}};
+  if (!part.skipped.empty()) value["skipped"] = part.skipped;
+  return value;
+}
 
 json to_json(const EncoderSpec& spec) {
   return with_precision({{"weights_sha256", spec.weights_sha256},
@@ -152,18 +166,23 @@ json to_json(const TrainSpec& spec) {
 }
 
 json to_json(const EvaluateSpec& spec) {
-  return with_precision({{"kind", to_string(JobKind::kEvaluate)},
-                         {"numerics", spec.numerics},
-                         {"method", spec.method},
-                         {"switches", spec.switches},
-                         {"checkpoint", spec.checkpoint},
-                         {"encoder", to_json(spec.encoder)},
-                         {"part", to_json(spec.part)},
-                         {"eval_size", spec.eval_size},
-                         {"aupro_limit", spec.aupro_limit},
-                         {"connectivity", spec.connectivity},
-                         {"cflow200", spec.cflow200}},
-                        spec.precision);
+  json value = {{"kind", to_string(JobKind::kEvaluate)},
+                {"numerics", spec.numerics},
+                {"method", spec.method},
+                {"switches", spec.switches},
+                {"encoder", to_json(spec.encoder)},
+                {"part", to_json(spec.part)},
+                {"eval_size", spec.eval_size},
+                {"aupro_limit", spec.aupro_limit},
+                {"connectivity", spec.connectivity},
+                {"cflow200", spec.cflow200}};
+  if (spec.checkpoints.empty()) {
+    value["checkpoint"] = spec.checkpoint;
+  } else {
+    value["checkpoints"] = spec.checkpoints;
+    value["combine"] = spec.combine;
+  }
+  return with_precision(std::move(value), spec.precision);
 }
 
 EncodeSpec encode_spec_from_json(const json& value) {
@@ -198,22 +217,32 @@ TrainSpec train_spec_from_json(const json& value) {
 
 EvaluateSpec evaluate_spec_from_json(const json& value) {
   return strictly(value, JobKind::kEvaluate, [&] {
-    return EvaluateSpec{.method = value.at("method"),
-                        .switches = value.at("switches"),
-                        .checkpoint = value.at("checkpoint"),
-                        .encoder = encoder_from_json(value.at("encoder")),
-                        .part = part_from_json(value.at("part")),
-                        .eval_size = value.at("eval_size"),
-                        .aupro_limit = value.at("aupro_limit"),
-                        .connectivity = value.at("connectivity"),
-                        .cflow200 = value.at("cflow200"),
-                        .precision = value.value("precision", kDefaultPrecision),
-                        .numerics = value.at("numerics")};
+    EvaluateSpec spec{.method = value.at("method"),
+                      .switches = value.at("switches"),
+                      .encoder = encoder_from_json(value.at("encoder")),
+                      .part = part_from_json(value.at("part")),
+                      .eval_size = value.at("eval_size"),
+                      .aupro_limit = value.at("aupro_limit"),
+                      .connectivity = value.at("connectivity"),
+                      .cflow200 = value.at("cflow200"),
+                      .precision = value.value("precision", kDefaultPrecision),
+                      .numerics = value.at("numerics")};
+    if (value.contains("checkpoints")) {
+      spec.checkpoints = value.at("checkpoints");
+      spec.combine = value.at("combine");
+    } else {
+      spec.checkpoint = value.at("checkpoint");
+    }
+    return spec;
   });
 }
 
 // nlohmann::json keeps the keys of an object sorted and writes the shortest digits that read back.
-std::string canonical_json(const json& value) { return canonical(value).dump(); }
+std::string canonical_json(const json& value) {
+  std::string text;
+  write_canonical(value, text);
+  return text;
+}
 
 std::string identity(const json& spec) { return sha256(canonical_json(spec)); }
 

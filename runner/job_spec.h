@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 namespace assay {
 
 enum class JobKind { kEncode, kTrain, kEvaluate };
+inline constexpr std::array kJobKinds = {JobKind::kEncode, JobKind::kTrain, JobKind::kEvaluate};
 [[nodiscard]] std::string_view to_string(JobKind kind);
 /// Throws ConfigError where `name` is no kind.
 [[nodiscard]] JobKind job_kind_from(std::string_view name);
@@ -73,7 +75,9 @@ struct EvaluateSpec {
   std::string method = {};
   nlohmann::json switches =
       {};  ///< Effective ones, less `train.*`, which the checkpoint stands for.
-  std::string checkpoint = {};  ///< Id of the train job; empty: nothing is trained.
+  std::string checkpoint = {};  ///< Id of the train job; empty: nothing is trained, or an ensemble.
+  std::vector<std::string> checkpoints = {};  ///< Of an ensemble, sorted; empty: none.
+  std::string combine = {};                   ///< Of an ensemble: `prototype` or `scores`.
   EncoderSpec encoder = {};
   DatasetPart part = {};          ///< The target's test split.
   std::int64_t eval_size = 0;     ///< Pixels: size of maps and masks in pixel metrics.
@@ -88,6 +92,7 @@ struct EvaluateSpec {
 // The identity as JSON: every field above and the kind, nothing else; `precision` only where it is
 // not the default, and in a train job always, as `float32`: what was computed before there was a
 // choice keeps its id. The inverse throws ConfigError on a missing or unknown field.
+[[nodiscard]] nlohmann::json to_json(const DatasetPart& part);
 [[nodiscard]] nlohmann::json to_json(const EncoderSpec& spec);
 [[nodiscard]] nlohmann::json to_json(const EncodeSpec& spec);
 [[nodiscard]] nlohmann::json to_json(const TrainSpec& spec);

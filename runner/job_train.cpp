@@ -5,6 +5,7 @@
 #include "registry/safetensors.h"
 #include "runner/feature_batches.h"
 #include "runner/jobs.h"
+#include "trainer/checkpoint.h"
 #include "trainer/train.h"
 
 #include <ATen/ATen.h>
@@ -94,6 +95,13 @@ nlohmann::json run_train(const TrainSpec& spec, const JobContext& context) {
       .identity = context.run.id,
       .one_batch_a_rank = device.gpu.has_value(),
       .numerics = device.gpu ? fmt::format("{}, {} ranks", device.name(), comm.world_size()) : ""};
+  const nlohmann::json& hints = context.run.hints;
+  agree(comm, [&] {
+    if (comm.rank() != 0 || !hints.contains("continues")) return;
+    const std::string shorter = hints.at("continues");
+    continue_from_state(context.run.paths().job(shorter) / "state.safetensors", shorter, state,
+                        context.run.id);
+  });
   TrainResult trained;
   if (batches) {
     trained =
@@ -114,7 +122,8 @@ nlohmann::json run_train(const TrainSpec& spec, const JobContext& context) {
     }
     write_safetensors(checkpoint, content);
     digest = sha256_file(checkpoint);
-    std::filesystem::remove(state);  // The checkpoint stands for it.
+    // The checkpoint stands for it, unless a training with more epochs goes on from here.
+    if (!hints.value("keeps_state", false)) std::filesystem::remove(state);
   });
   return {{"steps", trained.steps},
           {"epoch_losses", trained.epoch_losses},

@@ -4,6 +4,7 @@
 #include "results/store.h"
 #include "runner/commands.h"
 #include "runner/lease.h"
+#include "runner/look.h"
 #include "runner/progress.h"
 
 #include <algorithm>
@@ -14,17 +15,6 @@ namespace assay {
 namespace {
 
 using nlohmann::json;
-
-Store open_store(const Places& places) {
-  const Workspace workspace = places.paths();
-  if (!std::filesystem::exists(workspace.store())) {
-    throw ConfigError(
-        "{}: there is no workspace; 'assay run STUDY.toml' makes one, or name it with "
-        "--workspace",
-        workspace.root.string());
-  }
-  return Store(workspace.store());
-}
 
 json status_of(const Store& store, const std::string& study) {
   json counts = json::object();

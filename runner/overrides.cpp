@@ -15,6 +15,8 @@ constexpr std::array<std::string_view, 2> kListKeys = {"seeds", "targets"};
 constexpr std::array<std::string_view, 10> kStudyKeys = {
     "name",        "backbone",      "image_size", "eval_size", "train_on",
     "train_split", "allow_overlap", "precision",  "data",      "weights"};
+/// Study keys that are axes where several values are given, or where a sweep varies them.
+constexpr std::array<std::string_view, 3> kAxisKeys = {"backbone", "image_size", "eval_size"};
 
 template <std::size_t N>
 bool contains(const std::array<std::string_view, N>& keys, const std::string& key) {
@@ -23,6 +25,7 @@ bool contains(const std::array<std::string_view, N>& keys, const std::string& ke
 
 void forget_lines(TomlNode& node) {
   node.line = 0;
+  node.file.reset();
   for (TomlNode& item : node.items) forget_lines(item);
   for (auto& [key, value] : node.entries) forget_lines(value);
 }
@@ -55,6 +58,12 @@ TomlNode parse_values(const std::string& text) {
   return list;
 }
 
+Axis axis_of(const std::string& key, const TomlNode& values) {
+  Axis axis{.key = key};
+  for (const TomlNode& value : values.items) axis.values.push_back(toml_to_json(value));
+  return axis;
+}
+
 void replace(TomlNode& root, const std::string& key, TomlNode value) {
   for (auto& [name, old] : root.entries) {
     if (name != key) continue;
@@ -62,6 +71,16 @@ void replace(TomlNode& root, const std::string& key, TomlNode value) {
     return;
   }
   root.entries.emplace_back(key, std::move(value));
+}
+
+/// A sweep's own seeds too.
+void replace_in_sweeps(TomlNode& root, const std::string& key, const TomlNode& value) {
+  for (auto& [name, sweeps] : root.entries) {
+    if (name != "sweep") continue;
+    for (TomlNode& sweep : sweeps.items) {
+      if (sweep.find(key) != nullptr) replace(sweep, key, value);
+    }
+  }
 }
 
 }  // namespace
@@ -84,13 +103,14 @@ std::vector<Axis> apply_overrides(const std::vector<std::string>& overrides, Tom
           }
         }
       }
+      if (contains(kAxisKeys, key)) axes.push_back(axis_of(key, values));
+      if (contains(kAxisKeys, key) && values.items.size() > 1) continue;
       replace(root, key, values.items.size() == 1 ? values.items.front() : values);
     } else if (contains(kListKeys, key)) {
       replace(root, key, values);
+      if (key == "seeds") replace_in_sweeps(root, key, values);
     } else {
-      Axis axis{.key = key};
-      for (const TomlNode& value : values.items) axis.values.push_back(toml_to_json(value));
-      axes.push_back(std::move(axis));
+      axes.push_back(axis_of(key, values));
     }
   }
   return axes;
@@ -98,12 +118,13 @@ std::vector<Axis> apply_overrides(const std::vector<std::string>& overrides, Tom
 
 void vary(Study& study, const std::vector<Axis>& axes) {
   for (const Axis& axis : axes) {
-    bool found = false;
+    const bool is_place = contains(kAxisKeys, axis.key);
+    bool found = is_place;
     std::vector<std::string> known(kStudyKeys.begin(), kStudyKeys.end());
     known.insert(known.end(), kListKeys.begin(), kListKeys.end());
     for (Sweep& sweep : study.sweeps) {
       const std::string method = method_name(sweep.method);
-      const auto name = switch_name(method, axis.key);
+      const auto name = is_place ? axis.key : switch_name(method, axis.key);
       for (const auto& [short_name, full] : find_method(method).short_names) {
         known.push_back(short_name);
       }
@@ -113,7 +134,9 @@ void vary(Study& study, const std::vector<Axis>& axes) {
       }
       if (!name) continue;
       found = true;
-      const auto same = [&](const Axis& other) { return switch_name(method, other.key) == name; };
+      const auto same = [&](const Axis& other) {
+        return other.key == axis.key || switch_name(method, other.key) == name;
+      };
       if (std::ranges::any_of(sweep.zip, same)) {
         throw ConfigError(
             "command line: '{}' stands in a 'zip' of a sweep of {}, whose values "
@@ -121,10 +144,10 @@ void vary(Study& study, const std::vector<Axis>& axes) {
             axis.key, sweep.method);
       }
       const auto old = std::ranges::find_if(sweep.grid, same);
-      if (old == sweep.grid.end()) {
-        sweep.grid.push_back(axis);
-      } else {
+      if (old != sweep.grid.end()) {
         *old = axis;
+      } else if (!is_place || axis.values.size() > 1) {  // One value is the study's key.
+        sweep.grid.push_back(axis);
       }
     }
     if (found) continue;

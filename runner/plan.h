@@ -1,9 +1,11 @@
 #pragma once
 
+#include "core/shared_json.h"
 #include "datasets/manifest.h"
 #include "registry/backbone_catalogue.h"
 #include "results/store.h"
 #include "runner/job_spec.h"
+#include "runner/spec_text.h"
 #include "runner/study.h"
 
 #include <nlohmann/json.hpp>
@@ -14,22 +16,32 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 namespace assay {
 
-/// A job of a plan. `spec` is its identity; `hints` is what a worker needs besides and what changes
-/// no number: for train and evaluate `switches` (all of them, as the method resolves them) and
-/// `preset`. Paths are the runner's: they join when the job is sent.
+/// A job of a plan. Paths are the runner's: they join when the job is sent.
 struct Job {
-  std::string id;
+  std::string id = {};
   JobKind kind = JobKind::kEncode;
-  nlohmann::json spec;
-  nlohmann::json hints = nlohmann::json::object();
-  std::vector<std::string> dependencies;  ///< Ids.
-  std::string cost_class;
-  double work = 0;  ///< Images; in a train job, times epochs.
+  SpecText spec_text = {};
+  SharedJson shared_hints = {};                ///< `hints` less what is this job's alone.
+  std::vector<std::string> dependencies = {};  ///< Ids.
+  std::string cost_class = {};
+  double work = 0;   ///< Images; in a train job, times epochs.
+  double bytes = 0;  ///< About what it leaves on disk.
+  /// Of a train job: another with the same steps and fewer epochs, from whose kept state it goes
+  /// on; may be empty. And whether it keeps its own.
+  std::string continues = {};
+  bool keeps_state = false;
+
+  /// The identity.
+  [[nodiscard]] nlohmann::json spec() const { return spec_text.json(); }
+  /// What a worker needs besides and what changes no number: `switches` (all, as the method
+  /// resolves them) and `preset` of train and evaluate, `continues`, `keeps_state`.
+  [[nodiscard]] nlohmann::json hints() const;
 };
 
 /// A study as a graph of jobs.
@@ -38,8 +50,17 @@ struct Plan {
   std::vector<StudyCell> cells;    ///< Rows times data sets, in the order of the study.
   std::vector<std::string> notes;  ///< What a person should know: overlap, sets without masks.
 
+  /// By id; a search from the start.
   [[nodiscard]] const Job& job(const std::string& id) const;
 };
+
+/// What a person calls a job: `train faprompt:paper K=5 seed 0 on synth-a`, by id.
+[[nodiscard]] std::map<std::string, std::string> job_labels(const Plan& plan);
+
+/// From the measured costs of the store (`Store::seconds_per_work`): nothing before the first
+/// measurement of the job's class.
+[[nodiscard]] std::optional<double> expected_seconds(
+    const Job& job, const std::map<std::string, double>& seconds_per_work);
 
 /// What a plan needs to know of files.
 class PlanInputs {
@@ -90,21 +111,28 @@ struct PlanSummary {
   struct Kind {
     JobKind kind = JobKind::kEncode;
     std::int64_t jobs = 0, done = 0;
-    std::int64_t shared = 0;  ///< Needed by more than one row of this study, or by other studies.
+    std::int64_t shared = 0;                  ///< Needed by more than one cell of this study.
+    std::int64_t elsewhere = 0;               ///< Needed by other studies of the workspace too.
     std::optional<double> remaining_seconds;  ///< On one gang; nothing: not measured yet.
+    double remaining_bytes = 0;               ///< About what the jobs to do leave on disk.
   };
   std::string study;
   std::vector<Kind> kinds;
   std::int64_t cells = 0;
+  std::map<std::string, std::int64_t> others = {};  ///< Jobs shared with each other study.
   std::vector<std::string> notes;
 };
 
-/// `needed_elsewhere`: ids that other studies of the store need; `seconds_per_work` by cost class.
+/// What a store knows that a plan's summary tells.
+struct PlanHistory {
+  std::unordered_set<std::string> done = {};
+  std::map<std::string, std::vector<std::string>> others = {};  ///< Jobs of each other study.
+  std::map<std::string, double> seconds_per_work = {};          ///< By cost class.
+};
+
 [[nodiscard]] PlanSummary summarise(const Study& study,
                                     const Plan& plan,
-                                    const std::set<std::string>& done,
-                                    const std::set<std::string>& needed_elsewhere,
-                                    const std::map<std::string, double>& seconds_per_work);
+                                    const PlanHistory& history = {});
 
 /// For people; `slots` gangs work side by side.
 [[nodiscard]] std::string to_text(const PlanSummary& summary, std::int64_t slots = 1);

@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <ctime>
 
 namespace assay {
@@ -38,6 +39,13 @@ std::string duration_text(double seconds) {
   if (seconds < 90) return fmt::format("{:.0f} s", seconds);
   if (seconds < 90 * 60) return fmt::format("{:.0f} min", seconds / 60);
   return fmt::format("{:.1f} h", seconds / 3600);
+}
+
+std::string size_text(double bytes) {
+  if (bytes < 1e6) return fmt::format("{:.0f} kB", std::ceil(bytes / 1e3));
+  if (bytes < 1e9) return fmt::format("{:.1f} MB", bytes / 1e6);
+  if (bytes < 1e12) return fmt::format("{:.1f} GB", bytes / 1e9);
+  return fmt::format("{:.1f} TB", bytes / 1e12);
 }
 
 std::string describe(const RunState& state) {

@@ -49,5 +49,7 @@ class ProgressView {
 void say(std::FILE* stream, std::string_view text);
 /// `45 s`, `12 min`, `3.4 h`.
 [[nodiscard]] std::string duration_text(double seconds);
+/// `12 kB`, `3.1 GB`, as disks are sold.
+[[nodiscard]] std::string size_text(double bytes);
 
 }  // namespace assay

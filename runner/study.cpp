@@ -6,45 +6,37 @@
 #include "runner/job_spec.h"
 #include "runner/overrides.h"
 #include "runner/precision.h"
+#include "runner/study_base.h"
+#include "runner/sweep_reader.h"
 #include "runner/toml_reader.h"
 #include "runner/variant.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
-#include <array>
+#include <set>
 #include <string_view>
 
 namespace assay {
 namespace {
 
-/// Throws with the place of `node` what `check` throws.
-template <typename Check>
-void check_at(const TomlReader& toml, const TomlNode& node, Check check) {
-  try {
-    check();
-  } catch (const ConfigError& error) {
-    throw ConfigError("{}: {}", toml.at(node), error.what());
-  }
-}
-
 /// What the design names and a later build brings.
 void refuse_for_now(TomlReader& toml, const std::string& key, const std::string& where) {
   const TomlNode* node = toml.find(key);
   if (node != nullptr) {
-    throw ConfigError("{}: '{}' of {} is not supported yet; take it out", toml.at(*node), key,
+    throw ConfigError("{}: '{}' of {} is not supported yet; take it out", node->place(), key,
                       where);
   }
 }
 
 /// A plain value, or a table of values with an optional `default`.
 template <typename T, typename Read>
-void read_by_name(TomlReader& toml, const std::string& key, ByName<T>& values, Read read) {
-  const TomlNode* node = toml.find(key);
-  if (node == nullptr) return;
-  if (node->kind != TomlNode::Kind::kTable) {
-    values.fallback = read(*node, key);
+void read_values(const TomlNode& node, const std::string& key, ByName<T>& values, Read read) {
+  if (node.kind != TomlNode::Kind::kTable) {
+    values.fallback = read(node, key);
     return;
   }
-  for (const auto& [name, value] : node->entries) {
+  for (const auto& [name, value] : node.entries) {
     T entry = read(value, key + "." + name);
     if (name == "default") {
       values.fallback = std::move(entry);
@@ -52,6 +44,11 @@ void read_by_name(TomlReader& toml, const std::string& key, ByName<T>& values, R
       values.by_name[name] = std::move(entry);
     }
   }
+}
+
+template <typename T, typename Read>
+void read_by_name(TomlReader& toml, const std::string& key, ByName<T>& values, Read read) {
+  if (const TomlNode* node = toml.find(key)) read_values(*node, key, values, read);
 }
 
 template <typename T>
@@ -66,9 +63,6 @@ T read_value(const TomlReader& toml, const TomlNode& node, const std::string& ke
 std::vector<std::string> read_sets(const TomlReader& toml,
                                    const TomlNode& node,
                                    const std::string& key) {
-  if (key == "train_on.image" || key == "train_on.pixel") {
-    throw ConfigError("{}: '{}', a training per level, is not supported yet", toml.at(node), key);
-  }
   std::vector<std::string> sets;
   if (node.kind == TomlNode::Kind::kString) {
     sets.push_back(read_value<std::string>(toml, node, key));
@@ -86,86 +80,56 @@ void read_precision(TomlReader& toml, Study& study) {
   read_by_name(toml, "precision", study.precision,
                [&](const TomlNode& node, const std::string& key) {
                  const auto precision = read_value<std::string>(toml, node, key);
-                 check_at(toml, node, [&] { check_precision(precision); });
+                 check_at(node, [&] { check_precision(precision); });
                  return precision;
                });
   for (const auto& [kind, precision] : study.precision.by_name) {
-    check_at(toml, *toml.find("precision"), [&] { (void)job_kind_from(kind); });
+    check_at(*toml.find("precision"), [&] { (void)job_kind_from(kind); });
   }
+}
+
+/// `train_on`: auxiliary sets by target, or that once for image and once for pixel metrics.
+void read_train_on(TomlReader& toml, Study& study) {
+  const TomlNode* node = toml.find("train_on");
+  if (node == nullptr) return;
+  const auto read = [&](const TomlNode& value, const std::string& key) {
+    return read_sets(toml, value, key);
+  };
+  const TomlNode *image = node->find("image"), *pixel = node->find("pixel");
+  if (image == nullptr && pixel == nullptr) {
+    read_values(*node, "train_on", study.train_on, read);
+    return;
+  }
+  for (const auto& [name, value] : node->entries) {
+    if (&value == image || &value == pixel) continue;
+    throw ConfigError(
+        "{}: 'train_on.{}' beside a training per level; put it inside: train_on = {{ image = {{ "
+        "default = ..., {} = ... }}, pixel = ... }}",
+        value.place(), name, name);
+  }
+  if (image == nullptr || pixel == nullptr) {
+    throw ConfigError("{}: 'train_on' has '{}' and no '{}'; a training per level needs both",
+                      node->place(), image == nullptr ? "pixel" : "image",
+                      image == nullptr ? "image" : "pixel");
+  }
+  read_values(*image, "train_on.image", study.train_on, read);
+  read_values(*pixel, "train_on.pixel", study.train_on_pixel.emplace(), read);
 }
 
 std::string read_split(const TomlReader& toml, const TomlNode& node, const std::string& key) {
   const auto split = read_value<std::string>(toml, node, key);
   if (split != "test" && split != "all") {
-    throw ConfigError("{}: '{}' is '{}', expected 'test' or 'all' (train and test)", toml.at(node),
+    throw ConfigError("{}: '{}' is '{}', expected 'test' or 'all' (train and test)", node.place(),
                       key, split);
   }
   return split;
 }
 
-/// `table` is `grid` or `zip`, or a table in it: `{ cap.K = [1] }` is TOML for a table in a table.
-void read_axes(const TomlReader& toml,
-               const TomlNode& table,
-               const std::string& where,
-               const std::string& prefix,
-               std::vector<Axis>& axes) {
-  if (table.entries.empty()) throw ConfigError("{}: '{}' is empty", toml.at(table), where);
-  for (const auto& [name, values] : table.entries) {
-    const std::string key = prefix + name;
-    if (values.kind == TomlNode::Kind::kTable) {
-      read_axes(toml, values, where, key + ".", axes);
-      continue;
-    }
-    toml.expect_array(values, where + "." + key);
-    Axis axis{.key = key, .line = values.line};
-    for (const TomlNode& value : values.items) {
-      axis.values.push_back(toml_to_json(value));
-      const auto& last = axis.values.back();
-      if (where == "grid" && std::ranges::count(axis.values, last) > 1) {
-        throw ConfigError("{}: '{}.{}' has {} twice", toml.at(value), where, key, last.dump());
-      }
-    }
-    axes.push_back(std::move(axis));
-  }
-}
-
-std::vector<Axis> read_axes(TomlReader& toml, const std::string& key) {
-  std::vector<Axis> axes;
-  const TomlNode* node = toml.find(key);
-  if (node == nullptr) return axes;
-  if (node->kind != TomlNode::Kind::kTable) {
-    toml.wrong_type(*node, key, "a table of switches with lists of values");
-  }
-  read_axes(toml, *node, key, "", axes);
-  return axes;
-}
-
-Sweep read_sweep(TomlReader& toml) {
-  Sweep sweep{.line = toml.table().line};
-  toml.required("method", sweep.method);
-  check_at(toml, *toml.find("method"), [&] { (void)find_method(method_name(sweep.method)); });
-  sweep.grid = read_axes(toml, "grid");
-  sweep.zip = read_axes(toml, "zip");
-  for (const Axis& axis : sweep.zip) {
-    if (axis.values.size() == sweep.zip.front().values.size()) continue;
-    throw ConfigError("{}: 'zip' takes values together: '{}' has {}, '{}' has {}",
-                      toml.at(toml.table()), sweep.zip.front().key, sweep.zip.front().values.size(),
-                      axis.key, axis.values.size());
-  }
-  std::vector<std::int64_t> seeds;
-  if (toml.optional("seeds", seeds)) sweep.seeds = seeds;
-  for (const char* later : {"ensemble", "eval", "base"}) refuse_for_now(toml, later, "[[sweep]]");
-  toml.reject_unread();
-  return sweep;
-}
-
-PublishedTable read_published_table(const TomlReader& parent,
-                                    const TomlNode& node,
-                                    const std::string& file) {
+PublishedTable read_published_table(const TomlReader& parent, const TomlNode& node) {
   if (node.kind != TomlNode::Kind::kTable) {
     parent.wrong_type(node, "published_table", "{ paper = \"...\", table = \"...\" }");
   }
-  TomlReader toml(node, file, "published_table");
+  TomlReader toml(node, "published_table");
   PublishedTable table;
   toml.required("paper", table.paper);
   toml.required("table", table.table);
@@ -181,18 +145,17 @@ void read_published(TomlReader& toml, Study& study) {
     throw ConfigError(
         "{}: 'published' names methods, but no 'published_table' says in which "
         "paper's table they are printed",
-        toml.at(*toml.find("published")));
+        toml.find("published")->place());
   }
-  const std::string file = study.path.string();
   if (node->kind == TomlNode::Kind::kArray) {
     toml.expect_array(*node, "published_table");
     for (const TomlNode& item : node->items) {
-      study.published_tables.push_back(read_published_table(toml, item, file));
+      study.published_tables.push_back(read_published_table(toml, item));
     }
   } else {
-    study.published_tables.push_back(read_published_table(toml, *node, file));
+    study.published_tables.push_back(read_published_table(toml, *node));
   }
-  check_at(toml, *node, [&] { check_published(study.published_tables, study.published); });
+  check_at(*node, [&] { check_published(study.published_tables, study.published); });
 }
 
 /// `skip = { visa = ["candle/Data/Images/Normal/0001.JPG"] }`
@@ -210,7 +173,7 @@ void read_skip(TomlReader& toml, Study& study) {
 void read_outputs(TomlReader& parent, Study& study) {
   const TomlNode* node = parent.find("outputs");
   if (node == nullptr) return;
-  TomlReader toml(*node, study.path.string(), "outputs");
+  TomlReader toml(*node, "outputs");
   toml.optional("heatmaps", study.heatmaps, Range<std::int64_t>{0, 10'000});
   for (const char* later :
        {"maps", "prompt_maps", "text_embeddings", "clusters", "attention", "loss"}) {
@@ -219,30 +182,75 @@ void read_outputs(TomlReader& parent, Study& study) {
   toml.reject_unread();
 }
 
+/// Every set that a `train_on` trains on.
+std::vector<std::string> training_sets(const ByName<std::vector<std::string>>& train_on) {
+  std::vector<std::string> all = train_on.fallback.value_or(std::vector<std::string>());
+  for (const auto& [name, sets] : train_on.by_name) all.insert(all.end(), sets.begin(), sets.end());
+  return all;
+}
+
 /// A misspelt target would train on the default set without a word. Other sets may stand there:
 /// a command line can leave targets out.
-void check_targets(const TomlReader& toml, const TomlNode& root, const Study& study) {
-  const TomlNode* node = root.find("train_on");
+void check_targets(const TomlNode* node,
+                   const std::string& key,
+                   const ByName<std::vector<std::string>>& train_on,
+                   const Study& study) {
   if (node == nullptr || node->kind != TomlNode::Kind::kTable) return;
-  std::vector<std::string> known = study.targets;  // And the sets that must not train themselves.
-  for (const auto& [name, sets] : study.train_on.by_name) {
-    known.insert(known.end(), sets.begin(), sets.end());
-  }
-  if (study.train_on.fallback) {
-    known.insert(known.end(), study.train_on.fallback->begin(), study.train_on.fallback->end());
-  }
+  std::vector<std::string> known = training_sets(train_on);  // They must not train themselves.
+  known.insert(known.end(), study.targets.begin(), study.targets.end());
   for (const auto& [name, value] : node->entries) {
     if (name == "default" || std::ranges::find(known, name) != known.end()) continue;
     const std::string near = nearest_name(name, study.targets);
-    if (near.empty() || study.train_on.has_entry(near)) continue;
-    throw ConfigError("{}: 'train_on.{}' is not a target; did you mean '{}'?", toml.at(value), name,
+    if (near.empty() || train_on.has_entry(near)) continue;
+    throw ConfigError("{}: '{}.{}' is not a target; did you mean '{}'?", value.place(), key, name,
                       near);
   }
 }
 
-void check_names(const TomlReader& toml, const TomlNode& root, const Study& study) {
+void check_targets(const TomlNode& root, const Study& study) {
+  const TomlNode* node = root.find("train_on");
+  if (!study.train_on_pixel) {
+    check_targets(node, "train_on", study.train_on, study);
+    return;
+  }
+  check_targets(node->find("image"), "train_on.image", study.train_on, study);
+  check_targets(node->find("pixel"), "train_on.pixel", *study.train_on_pixel, study);
+}
+
+void add_words(const TomlNode& node, std::set<std::string>& words) {
+  if (node.kind == TomlNode::Kind::kString) words.insert(node.scalar.get<std::string>());
+  for (const TomlNode& item : node.items) add_words(item, words);
+  for (const auto& [key, value] : node.entries) {
+    words.insert(key);
+    add_words(value, words);
+  }
+}
+
+/// The data sets that the file speaks of, whatever the command line leaves out.
+std::set<std::string> named_sets(const TomlNode& root) {
+  std::set<std::string> sets;
+  for (const char* key : {"targets", "train_on"}) {
+    if (const TomlNode* node = root.find(key)) add_words(*node, sets);
+  }
+  return sets;
+}
+
+void check_skip(const TomlNode& root, const std::set<std::string>& named, const Study& study) {
+  for (const auto& [dataset, paths] : study.skip) {
+    if (named.contains(dataset)) continue;
+    const std::vector<std::string> known(study.targets.begin(), study.targets.end());
+    const std::string near =
+        nearest_name(dataset, std::vector<std::string>(named.begin(), named.end()));
+    throw ConfigError("{}: 'skip.{}' is no data set of this study; {}",
+                      root.find("skip")->find(dataset)->place(), dataset,
+                      near.empty() ? fmt::format("targets: {}", fmt::join(known, ", "))
+                                   : fmt::format("did you mean '{}'?", near));
+  }
+}
+
+void check_names(const TomlNode& root, const Study& study) {
   if (const TomlNode* node = root.find("backbone")) {
-    check_at(toml, *node, [&] {
+    check_at(*node, [&] {
       if (study.backbone.fallback) (void)find_backbone(*study.backbone.fallback);
       for (const auto& [method, name] : study.backbone.by_name) {
         (void)find_method(method);
@@ -250,10 +258,12 @@ void check_names(const TomlReader& toml, const TomlNode& root, const Study& stud
       }
     });
   }
-  if (const TomlNode* node = root.find("image_size")) {
-    check_at(toml, *node, [&] {
-      for (const auto& [method, size] : study.image_size.by_name) (void)find_method(method);
-    });
+  for (const char* key : {"image_size", "eval_size"}) {
+    const TomlNode* node = root.find(key);
+    if (node == nullptr || node->kind != TomlNode::Kind::kTable) continue;
+    for (const auto& [method, size] : node->entries) {
+      if (method != "default") check_at(size, [&, &m = method] { (void)find_method(m); });
+    }
   }
 }
 
@@ -263,29 +273,28 @@ Study parse_study(const std::string& text,
                   const std::filesystem::path& path,
                   const std::vector<std::string>& overrides) {
   Study study{.path = path, .text = text};
-  TomlNode root = parse_toml(text, path.string());
+  TomlNode root = parse_with_base(path, study.text);
+  const std::set<std::string> sets = named_sets(root);
   const std::vector<Axis> axes = apply_overrides(overrides, root);
+  for (const auto& [key, node] : root.entries) study.places[key] = node.place();
   for (const std::string& override_ : overrides) study.text += "\n# override: " + override_;
 
-  TomlReader toml(root, path.string(), "a study");
+  TomlReader toml(root, "a study");
   toml.required("schema", study.schema, Range<std::int64_t>{1, 1});
   toml.required("name", study.name);
   read_by_name(toml, "backbone", study.backbone, [&](const TomlNode& node, const std::string& key) {
     return read_value<std::string>(toml, node, key);
   });
   const Range<std::int64_t> sizes{1, 1 << 14};
-  read_by_name(toml, "image_size", study.image_size,
-               [&](const TomlNode& node, const std::string& key) {
-                 std::int64_t size = 0;
-                 toml.read(node, key, size, sizes);
-                 return size;
-               });
-  std::int64_t eval_size = 0;
-  if (toml.optional("eval_size", eval_size, sizes)) study.eval_size = eval_size;
+  const auto read_size = [&](const TomlNode& node, const std::string& key) {
+    std::int64_t size = 0;
+    toml.read(node, key, size, sizes);
+    return size;
+  };
+  read_by_name(toml, "image_size", study.image_size, read_size);
+  read_by_name(toml, "eval_size", study.eval_size, read_size);
   read_precision(toml, study);
-  read_by_name(toml, "train_on", study.train_on, [&](const TomlNode& node, const std::string& key) {
-    return read_sets(toml, node, key);
-  });
+  read_train_on(toml, study);
   read_by_name(
       toml, "train_split", study.train_split,
       [&](const TomlNode& node, const std::string& key) { return read_split(toml, node, key); });
@@ -296,7 +305,9 @@ Study parse_study(const std::string& text,
   read_outputs(toml, study);
   read_published(toml, study);
   const auto read_path = [&](const TomlNode& node, const std::string& key) {
-    return path.parent_path() / read_value<std::string>(toml, node, key);
+    const std::filesystem::path file =
+        node.file ? std::filesystem::path(*node.file) : path;  // A base has its own folder.
+    return file.parent_path() / read_value<std::string>(toml, node, key);
   };
   read_by_name(toml, "data", study.data, read_path);
   if (const TomlNode* node = toml.find("weights")) study.weights = read_path(*node, "weights");
@@ -306,8 +317,9 @@ Study parse_study(const std::string& text,
   if (study.sweeps.empty()) {
     throw ConfigError("{}: a study has no [[sweep]]; add one with a 'method'", path.string());
   }
-  check_names(toml, root, study);
-  check_targets(toml, root, study);
+  check_names(root, study);
+  check_targets(root, study);
+  check_skip(root, sets, study);
   vary(study, axes);
   check_variants(study);
   return study;
@@ -330,6 +342,23 @@ std::filesystem::path Study::dataset_root(const std::string& dataset) const {
       path.string(), dataset, dataset, dataset);
 }
 
+std::string Study::place(const std::string& key) const {
+  const auto known = places.find(key);
+  return known == places.end() ? path.string() : known->second;
+}
+
+namespace {
+
+bool is_excluded(const Sweep& sweep, const Setting& setting) {
+  return std::ranges::any_of(sweep.exclude, [&](const Setting& excluded) {
+    return std::ranges::all_of(excluded, [&](const auto& condition) {
+      return std::ranges::find(setting, condition) != setting.end();
+    });
+  });
+}
+
+}  // namespace
+
 std::vector<Setting> settings(const Sweep& sweep) {
   std::vector<Setting> result = {{}};
   for (const Axis& axis : sweep.grid) {
@@ -342,15 +371,20 @@ std::vector<Setting> settings(const Sweep& sweep) {
     }
     result = std::move(crossed);
   }
-  if (sweep.zip.empty()) return result;
-  std::vector<Setting> zipped;
-  for (const Setting& setting : result) {
-    for (std::size_t i = 0; i < sweep.zip.front().values.size(); ++i) {
-      zipped.push_back(setting);
-      for (const Axis& axis : sweep.zip) zipped.back().emplace_back(axis.key, axis.values[i]);
+  if (!sweep.zip.empty()) {
+    std::vector<Setting> zipped;
+    for (const Setting& setting : result) {
+      for (std::size_t i = 0; i < sweep.zip.front().values.size(); ++i) {
+        zipped.push_back(setting);
+        for (const Axis& axis : sweep.zip) zipped.back().emplace_back(axis.key, axis.values[i]);
+      }
     }
+    result = std::move(zipped);
   }
-  return zipped;
+  if (!sweep.exclude.empty()) {
+    std::erase_if(result, [&](const Setting& setting) { return is_excluded(sweep, setting); });
+  }
+  return result;
 }
 
 }  // namespace assay

@@ -28,6 +28,12 @@ struct ByName {
     const auto entry = by_name.find(name);
     return entry == by_name.end() ? fallback : std::optional<T>(entry->second);
   }
+  /// As `find`, without a copy: nullptr for nothing.
+  [[nodiscard]] const T* get(const std::string& name) const {
+    const auto entry = by_name.find(name);
+    if (entry != by_name.end()) return &entry->second;
+    return fallback ? &*fallback : nullptr;
+  }
   [[nodiscard]] bool has_entry(const std::string& name) const { return by_name.contains(name); }
 };
 
@@ -36,8 +42,26 @@ struct ByName {
 struct Axis {
   std::string key = {};
   std::vector<nlohmann::json> values = {};
-  std::int64_t line = 0;  ///< In the study file; 0: the command line.
+  std::string place = "command line";  ///< `k.toml:14`, for messages.
   bool operator==(const Axis&) const = default;
+};
+
+/// A sweep's axes, in order: each (key, value) of one variant.
+using Setting = std::vector<std::pair<std::string, nlohmann::json>>;
+
+/// Several checkpoints that judge together (`spec/ablations.md` 5.2).
+struct Ensemble {
+  std::int64_t n = 0;  ///< Checkpoints of each ensemble, of seeds in their order; 0: all seeds.
+  std::string combine = "prototype";  ///< Or `scores`.
+  bool operator==(const Ensemble&) const = default;
+};
+
+/// What is evaluated for curves besides the last epoch on the targets (`spec/ablations.md` 5.2).
+struct Curves {
+  std::vector<std::int64_t> epochs = {};  ///< Ascending.
+  bool all_epochs = false;                ///< `epochs = "all"`.
+  bool on_train = false;                  ///< On the auxiliary set's test split too.
+  bool operator==(const Curves&) const = default;
 };
 
 /// One `[[sweep]]`: a method and what is varied.
@@ -45,8 +69,12 @@ struct Sweep {
   std::string method = {};                              ///< `faprompt`, `faprompt:paper`.
   std::vector<Axis> grid = {};                          ///< Crossed; the last one varies fastest.
   std::vector<Axis> zip = {};                           ///< Taken together; equal lengths.
+  std::vector<Setting> exclude = {};                    ///< Left out: what agrees with one of them.
   std::optional<std::vector<std::int64_t>> seeds = {};  ///< Nothing: the study's.
-  std::int64_t line = 0;
+  std::optional<Ensemble> ensemble = {};
+  Curves eval = {};
+  std::string place = {};             ///< `k.toml:9`, for messages.
+  std::filesystem::path folder = {};  ///< Of the file, where relative paths of its axes start.
   bool operator==(const Sweep&) const = default;
 };
 
@@ -56,9 +84,12 @@ struct Study {
   std::string name = {};
   ByName<std::string> backbone = {};               ///< By method. Default: clip-vit-l-14-336.
   ByName<std::int64_t> image_size = {};            ///< By method; pixels. Default: the backbone's.
-  std::optional<std::int64_t> eval_size = {};      ///< Pixels. Default: the image size.
+  ByName<std::int64_t> eval_size = {};             ///< By method; pixels. Default: the image size.
   ByName<std::string> precision = {};              ///< By kind of job. Default: fp32.
   ByName<std::vector<std::string>> train_on = {};  ///< By target: the auxiliary sets.
+  /// By target, where pixel metrics come from a training of their own (`train_on.pixel`);
+  /// `train_on` then is that of image metrics.
+  std::optional<ByName<std::vector<std::string>>> train_on_pixel = {};
   ByName<std::string> train_split = {};   ///< By data set: `test` or `all`. Default: the preset's.
   std::vector<std::string> targets = {};  ///< Data sets to evaluate on.
   std::vector<std::int64_t> seeds = {0};  ///< One training each.
@@ -74,8 +105,12 @@ struct Study {
   ByName<std::filesystem::path> data = {};  ///< Folder of the sets' folders; or a set's own folder.
   std::optional<std::filesystem::path> weights = {};  ///< Folder of backbone weights.
   std::filesystem::path path = {};                    ///< The study file.
-  std::string text = {};  ///< Its content, with the command line's overrides below it.
+  std::string text = {};  ///< Its content; below it, as comments, its bases and the overrides.
+  std::map<std::string, std::string> places = {};  ///< By key: `k.toml:4`, for messages.
   bool operator==(const Study&) const = default;
+
+  /// Where a key stands, else the file.
+  [[nodiscard]] std::string place(const std::string& key) const;
 
   /// Folder of a data set: its entry in `data`, else the default folder / its name.
   /// Throws ConfigError where the study names neither.
@@ -90,13 +125,13 @@ struct Study {
 
 /// As load_study, from text; `path` stands in messages and for relative paths.
 /// An override is `KEY=VALUE,...`: a study key (`seeds`, `targets`, `backbone`, ...) or a switch,
-/// which then replaces this axis in every sweep whose method has it.
+/// which then replaces this axis in every sweep whose method has it. `base = "other.toml"` reads
+/// that file first: a key of the study replaces the base's, whole, `[[sweep]]` included.
 [[nodiscard]] Study parse_study(const std::string& text,
                                 const std::filesystem::path& path,
                                 const std::vector<std::string>& overrides = {});
 
-/// A sweep's axes as a list of settings, in order: each (key, value) of one variant.
-using Setting = std::vector<std::pair<std::string, nlohmann::json>>;
+/// A sweep's axes as a list of settings, in order, less what it excludes.
 [[nodiscard]] std::vector<Setting> settings(const Sweep& sweep);
 
 }  // namespace assay

@@ -43,6 +43,7 @@ struct StudyArguments {
 struct TableArguments : StudyArguments {
   std::string format = "text", category = "mean";
   std::vector<std::string> metrics;
+  bool curves = false;
 };
 
 struct RunArguments : StudyArguments {
@@ -62,23 +63,15 @@ int cores() {
   return ::sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(CPU_COUNT(&set), 1) : 1;
 }
 
-std::set<std::string> needed_elsewhere(const Store& store, const Study& study, const Plan& plan) {
-  std::set<std::string> ours, shared;
-  for (const Job& job : plan.jobs) ours.insert(job.id);
-  for (const StudyRecord& other : store.studies()) {
-    if (other.name == study.name) continue;
-    for (const JobStatus& job : store.jobs(other.name)) {
-      if (ours.contains(job.id)) shared.insert(job.id);
-    }
-  }
-  return shared;
-}
-
-PlanSummary summary_of(const Study& study, const Plan& plan, const Workspace& workspace) {
-  if (!std::filesystem::exists(workspace.store())) return summarise(study, plan, {}, {}, {});
+PlanHistory history_of(const Study& study, const Workspace& workspace) {
+  if (!std::filesystem::exists(workspace.store())) return {};
   const Store store(workspace.store());
-  return summarise(study, plan, store.done_jobs(), needed_elsewhere(store, study, plan),
-                   store.seconds_per_work());
+  PlanHistory history{.seconds_per_work = store.seconds_per_work()};
+  for (const std::string& id : store.done_jobs()) history.done.insert(id);
+  for (const StudyRecord& other : store.studies()) {
+    if (other.name != study.name) history.others[other.name] = store.job_ids(other.name);
+  }
+  return history;
 }
 
 int plan_command(const StudyArguments& arguments) {
@@ -86,7 +79,7 @@ int plan_command(const StudyArguments& arguments) {
   const Workspace workspace = arguments.places.paths();
   PlanFiles files(study, workspace.root, installation().embedded_weights);
   const Plan plan = make_plan(study, files);
-  const PlanSummary summary = summary_of(study, plan, workspace);
+  const PlanSummary summary = summarise(study, plan, history_of(study, workspace));
   if (arguments.json) {
     fmt::print("{}\n", to_json(summary).dump(2));
   } else {
@@ -108,13 +101,15 @@ std::string rendered(const Table& table, const std::string& format) {
 Table table_of(const Study& study, const Store& store, const TableArguments& arguments) {
   TableOptions options;
   options.category = arguments.category;
+  options.curves = arguments.curves;
   options.published_tables = study.published_tables;
   options.published = study.published;
   if (!arguments.metrics.empty()) options.metrics.clear();
   for (const std::string& metric : arguments.metrics) {
     options.metrics.push_back(parse_table_metric(metric));
   }
-  return make_table(study.name, store.cells(study.name), store.metric_values(study.name), options);
+  return make_table(study.name, store.cells(study.name),
+                    store.metric_values(study.name, options.category), options);
 }
 
 int table_command(const TableArguments& arguments) {
@@ -269,6 +264,8 @@ std::vector<Command> add_study_commands(CLI::App& app) {
   table_app->add_option("--category", table->category, "one category instead of the mean")
       ->capture_default_str();
   table_app->add_option("--metric", table->metrics, "LEVEL.METRIC, such as pixel.aupro; several");
+  table_app->add_flag("--curves", table->curves,
+                      "the sweeps with 'eval': every epoch a row, auxiliary sets too");
   set_example(*table_app, "assay table experiments/demo.toml --format latex");
   commands.push_back({table_app, [table] { return table_command(*table); }});
   return commands;

@@ -19,8 +19,11 @@ std::int64_t line_of(const toml::node& node) { return node.source().begin.line; 
   throw ConfigError("{}:{}: {}", file, line_of(node), what);
 }
 
-TomlNode convert(const toml::node& node, const std::string& file) {
+using File = std::shared_ptr<const std::string>;
+
+TomlNode convert(const toml::node& node, const File& file) {
   TomlNode result;
+  result.file = file;
   result.line = line_of(node);
   if (const toml::table* table = node.as_table()) {
     result.kind = Kind::kTable;
@@ -48,14 +51,14 @@ TomlNode convert(const toml::node& node, const std::string& file) {
     result.kind = Kind::kInteger;
     result.scalar = integer->get();
   } else if (const auto* real = node.as_floating_point()) {
-    if (!std::isfinite(real->get())) refuse(file, node, "NaN and infinity have no use in a study");
+    if (!std::isfinite(real->get())) refuse(*file, node, "NaN and infinity have no use in a study");
     result.kind = Kind::kFloat;
     result.scalar = real->get();
   } else if (const auto* string = node.as_string()) {
     result.kind = Kind::kString;
     result.scalar = string->get();
   } else {
-    refuse(file, node, "dates and times have no use in a study");
+    refuse(*file, node, "dates and times have no use in a study");
   }
   return result;
 }
@@ -83,9 +86,13 @@ const TomlNode* TomlNode::find(std::string_view key) const {
   return entry == entries.end() ? nullptr : &entry->second;
 }
 
+std::string TomlNode::place() const {
+  return file ? fmt::format("{}:{}", *file, line) : "command line";
+}
+
 TomlNode parse_toml(const std::string& text, const std::string& file) {
   try {
-    return convert(toml::parse(text, file), file);
+    return convert(toml::parse(text, file), std::make_shared<const std::string>(file));
   } catch (const toml::parse_error& error) {
     throw ConfigError("{}:{}: not TOML: {}", file, error.source().begin.line, error.description());
   }
@@ -117,16 +124,12 @@ nlohmann::json toml_to_json(const TomlNode& node) {
   return node.scalar;
 }
 
-TomlReader::TomlReader(const TomlNode& table, std::string file, std::string where)
-    : table_(table), file_(std::move(file)), where_(std::move(where)) {
+TomlReader::TomlReader(const TomlNode& table, std::string where)
+    : table_(table), where_(std::move(where)) {
   if (table.kind != Kind::kTable) {
-    throw ConfigError("{}: expected a table for {}, found {}", at(table), where_,
+    throw ConfigError("{}: expected a table for {}, found {}", table.place(), where_,
                       kind_name(table.kind));
   }
-}
-
-std::string TomlReader::at(const TomlNode& node) const {
-  return node.line == 0 ? "command line" : fmt::format("{}:{}", file_, node.line);
 }
 
 const TomlNode* TomlReader::find(const std::string& key) {
@@ -141,11 +144,11 @@ const TomlNode& TomlReader::require(const std::string& key) {
   const std::vector<std::string> missing = {key};
   for (const auto& [other, value] : table_.entries) {
     if (std::ranges::find(known_, other) == known_.end() && !nearest_name(other, missing).empty()) {
-      throw ConfigError("{}: '{}' is not a key of {}; did you mean '{}'?", at(value), other, where_,
-                        key);
+      throw ConfigError("{}: '{}' is not a key of {}; did you mean '{}'?", value.place(), other,
+                        where_, key);
     }
   }
-  throw ConfigError("{}: {} has no '{}'", at(table_), where_, key);
+  throw ConfigError("{}: {} has no '{}'", table_.place(), where_, key);
 }
 
 std::vector<TomlReader> TomlReader::tables(const std::string& key) {
@@ -154,10 +157,10 @@ std::vector<TomlReader> TomlReader::tables(const std::string& key) {
   if (node == nullptr) return readers;
   const std::string name = "[[" + key + "]]";
   if (node->kind != Kind::kArray) {
-    throw ConfigError("{}: '{}' is {}, expected tables {}", at(*node), key, kind_name(node->kind),
-                      name);
+    throw ConfigError("{}: '{}' is {}, expected tables {}", node->place(), key,
+                      kind_name(node->kind), name);
   }
-  for (const TomlNode& item : node->items) readers.emplace_back(item, file_, name);
+  for (const TomlNode& item : node->items) readers.emplace_back(item, name);
   return readers;
 }
 
@@ -170,24 +173,25 @@ void TomlReader::reject_unread() const {
 void TomlReader::unknown(const std::string& key, const TomlNode& node) const {
   const std::string near = nearest_name(key, known_);
   if (!near.empty()) {
-    throw ConfigError("{}: '{}' is not a key of {}; did you mean '{}'?", at(node), key, where_,
+    throw ConfigError("{}: '{}' is not a key of {}; did you mean '{}'?", node.place(), key, where_,
                       near);
   }
   std::vector<std::string> known = known_;
   std::ranges::sort(known);
-  throw ConfigError("{}: '{}' is not a key of {}; known: {}", at(node), key, where_,
+  throw ConfigError("{}: '{}' is not a key of {}; known: {}", node.place(), key, where_,
                     fmt::join(known, ", "));
 }
 
 void TomlReader::wrong_type(const TomlNode& node,
                             const std::string& key,
                             std::string_view expected) const {
-  throw ConfigError("{}: '{}' is {}, expected {}", at(node), key, kind_name(node.kind), expected);
+  throw ConfigError("{}: '{}' is {}, expected {}", node.place(), key, kind_name(node.kind),
+                    expected);
 }
 
 void TomlReader::expect_array(const TomlNode& node, const std::string& key) const {
   if (node.kind != Kind::kArray) wrong_type(node, key, "a list");
-  if (node.items.empty()) throw ConfigError("{}: '{}' is an empty list", at(node), key);
+  if (node.items.empty()) throw ConfigError("{}: '{}' is an empty list", node.place(), key);
 }
 
 void TomlReader::read(const TomlNode& node,
@@ -204,7 +208,7 @@ void TomlReader::read(const TomlNode& node,
                       Range<std::int64_t> range) const {
   if (node.kind != Kind::kInteger) wrong_type(node, key, "an integer");
   value = node.scalar.get<std::int64_t>();
-  check_range(at(node), key, value, range);
+  check_range(node.place(), key, value, range);
 }
 
 void TomlReader::read(const TomlNode& node,
@@ -213,7 +217,7 @@ void TomlReader::read(const TomlNode& node,
                       Range<double> range) const {
   if (node.kind != Kind::kFloat && node.kind != Kind::kInteger) wrong_type(node, key, "a number");
   value = node.scalar.get<double>();
-  check_range(at(node), key, value, range);
+  check_range(node.place(), key, value, range);
 }
 
 void TomlReader::read(const TomlNode& node,
@@ -222,7 +226,7 @@ void TomlReader::read(const TomlNode& node,
                       Range<std::string> /*range*/) const {
   if (node.kind != Kind::kString) wrong_type(node, key, "a string");
   value = node.scalar.get<std::string>();
-  if (value.empty()) throw ConfigError("{}: '{}' is an empty string", at(node), key);
+  if (value.empty()) throw ConfigError("{}: '{}' is an empty string", node.place(), key);
 }
 
 }  // namespace assay

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -21,9 +22,12 @@ struct TomlNode {
   nlohmann::json scalar = {};                                  ///< Of the first four kinds.
   std::vector<TomlNode> items = {};                            ///< Of an array.
   std::vector<std::pair<std::string, TomlNode>> entries = {};  ///< Of a table, in the file's order.
+  std::shared_ptr<const std::string> file = {};  ///< Where it stands; none: the command line.
   std::int64_t line = 0;
 
   [[nodiscard]] const TomlNode* find(std::string_view key) const;
+  /// `file:line`, or `command line`.
+  [[nodiscard]] std::string place() const;
 };
 
 /// Parses TOML 1.0 (toml++). Throws ConfigError with file and line on bad syntax, on a key given
@@ -50,7 +54,7 @@ struct Range {
 class TomlReader {
  public:
   /// `where` names the table in messages: `a study`, `[[sweep]]`.
-  TomlReader(const TomlNode& table, std::string file, std::string where);
+  TomlReader(const TomlNode& table, std::string where);
 
   template <typename T>
   void required(const std::string& key, T& value, Range<T> range = {}) {
@@ -73,8 +77,6 @@ class TomlReader {
   /// Throws where a key was never asked for.
   void reject_unread() const;
 
-  /// `file:line`, or `command line` where an override brought the value.
-  [[nodiscard]] std::string at(const TomlNode& node) const;
   [[nodiscard]] const TomlNode& table() const { return table_; }
 
   // One value of a known type. `key` is for messages.
@@ -103,7 +105,7 @@ class TomlReader {
       T value{};
       read(item, key, value);
       if (!seen.insert(value).second) {
-        throw ConfigError("{}: '{}' has {} twice", at(item), key, item.scalar.dump());
+        throw ConfigError("{}: '{}' has {} twice", item.place(), key, item.scalar.dump());
       }
       values.push_back(std::move(value));
     }
@@ -119,7 +121,7 @@ class TomlReader {
   [[noreturn]] void unknown(const std::string& key, const TomlNode& node) const;
 
   const TomlNode& table_;
-  std::string file_, where_;
+  std::string where_;
   std::vector<std::string> known_;
 };
 

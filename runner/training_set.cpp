@@ -74,28 +74,34 @@ std::int64_t TrainingSet::num_images() const {
   return count;
 }
 
-TrainingSet training_set(const Study& study,
-                         const Variant& variant,
-                         const std::string& target,
-                         PlanInputs& inputs) {
-  const std::string file = study.path.string();
-  const auto sets = study.train_on.find(target);
-  if (!sets) {
+const std::vector<std::string>& auxiliary_sets(const Study& study,
+                                               const ByName<std::vector<std::string>>& train_on,
+                                               const Variant& variant,
+                                               const std::string& target) {
+  const std::vector<std::string>* sets = train_on.get(target);
+  if (sets == nullptr) {
     throw ConfigError(
         "{}: {} is trained, but 'train_on' names no set for target '{}'; add "
         "train_on = \"SET\"",
-        file, variant.resolved.method, target);
+        study.place("train_on"), variant.resolved.method, target);
   }
   const bool own = std::ranges::find(*sets, target) != sets->end();
-  if (own && !study.train_on.has_entry(target) && !study.allow_overlap) {
+  if (own && !train_on.has_entry(target) && !study.allow_overlap) {
     throw ConfigError(
         "{}: target '{}' is its own training set; give it an entry of its own: "
         "train_on = {{ default = \"{}\", {} = \"ANOTHER SET\" }}",
-        file, target, fmt::join(*sets, "+"), target);
+        study.place("train_on"), target, fmt::join(*sets, "+"), target);
   }
-  TrainingSet training{.sets = *sets, .split = {}, .parts = {}};
+  return *sets;
+}
+
+TrainingSet training_set(const Study& study,
+                         const Variant& variant,
+                         const std::vector<std::string>& sets,
+                         PlanInputs& inputs) {
+  TrainingSet training{.sets = sets, .split = {}, .parts = {}};
   std::vector<std::string> splits;
-  for (const std::string& set : *sets) {
+  for (const std::string& set : sets) {
     splits.push_back(split_of(study, variant, set));
     for (const char* split : {"test", "train"}) {
       if (splits.back() == "test" && std::string_view(split) == "train") continue;
@@ -105,7 +111,8 @@ TrainingSet training_set(const Study& study,
   }
   training.split = describe_splits(training.sets, splits);
   if (training.parts.empty()) {
-    throw DataError("{}: training set {} has no images", file, fmt::join(*sets, "+"));
+    throw DataError("{}: training set {} has no images", study.place("train_on"),
+                    fmt::join(sets, "+"));
   }
   return training;
 }
@@ -121,7 +128,7 @@ void check_masks(const Study& study, const Variant& variant, const TrainingSet& 
         "{}: data set '{}' has no masks, and {} of {} needs them; train on another "
         "set, or say in the sweep what its images are to the pixel losses: "
         "grid = {{ \"train.no_mask\" = [\"skip\"] }}",
-        study.path.string(), fmt::join(without, ", "), fmt::join(losses, ", "), name);
+        study.place("train_on"), fmt::join(without, ", "), fmt::join(losses, ", "), name);
   }
   const bool pixel_terms = !losses.empty() && (without.size() < training.sets.size() ||
                                                switches.value("train.no_mask", "skip") == "zero");
@@ -132,7 +139,7 @@ void check_masks(const Study& study, const Variant& variant, const TrainingSet& 
     throw ConfigError(
         "{}: nothing to learn for {} from {}: it has neither masks for a pixel loss nor both image "
         "labels for an image loss",
-        study.path.string(), name, fmt::join(training.sets, "+"));
+        study.place("train_on"), name, fmt::join(training.sets, "+"));
   }
 }
 
@@ -162,7 +169,7 @@ std::int64_t count_overlap(const Study& study,
         "{}: {} of the {} images of target '{}' are also in its training set {} "
         "(the first: {}); train on other images, or set allow_overlap = true, which "
         "marks these cells",
-        study.path.string(), count, target.samples.size(), target.dataset,
+        study.place("train_on"), count, target.samples.size(), target.dataset,
         fmt::join(training.sets, "+"), first->path);
   }
   return count;

@@ -18,11 +18,18 @@ struct TrainingSet {
   [[nodiscard]] std::int64_t num_images() const;
 };
 
-/// The auxiliary sets of a target (`spec/ablations.md` 4.1). Throws ConfigError where the study
-/// names none, or the target itself without an entry of its own.
+/// The auxiliary sets of a target (`spec/ablations.md` 4.1), by one of the study's `train_on`.
+/// Throws ConfigError where it names none, or the target itself without an entry of its own.
+[[nodiscard]] const std::vector<std::string>& auxiliary_sets(
+    const Study& study,
+    const ByName<std::vector<std::string>>& train_on,
+    const Variant& variant,
+    const std::string& target);
+
+/// The images of a list of sets.
 [[nodiscard]] TrainingSet training_set(const Study& study,
                                        const Variant& variant,
-                                       const std::string& target,
+                                       const std::vector<std::string>& sets,
                                        PlanInputs& inputs);
 
 /// Throws ConfigError where a loss needs masks that a set lacks and no switch says what to do

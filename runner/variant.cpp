@@ -25,10 +25,6 @@ std::int64_t pixels(const std::string& key, const nlohmann::json& value) {
   return size;
 }
 
-std::string place(const Study& study, std::int64_t line) {
-  return line == 0 ? "command line" : study.path.string() + ":" + std::to_string(line);
-}
-
 constexpr const char* kWords = "prompt.words";
 
 bool is_file(const nlohmann::json& words) {
@@ -36,8 +32,8 @@ bool is_file(const nlohmann::json& words) {
 }
 
 /// The words of a CSV file, by `dataset/category`: the identity holds what it says, not its name.
-nlohmann::json read_words(const Study& study, const std::string& name) {
-  const std::filesystem::path path = study.path.parent_path() / name;
+nlohmann::json read_words(const Sweep& sweep, const std::string& name) {
+  const std::filesystem::path path = sweep.folder / name;
   if (!std::filesystem::is_regular_file(path)) {
     throw ConfigError("'{}' is '{}', expected default, readable, or a file: {} is none", kWords,
                       name, path.string());
@@ -60,23 +56,32 @@ void check_axis(const Study& study, const Sweep& sweep, const Axis& axis) {
     try {
       (void)resolve_variant(study, sweep, {{axis.key, value}});
     } catch (const ConfigError& error) {
-      throw ConfigError("{}: {}", place(study, axis.line), error.what());
+      throw ConfigError("{}: {}", axis.place, error.what());
     }
   }
 }
 
-void check_spellings(const Study& study, const Sweep& sweep) {
+void check_spellings(const Sweep& sweep) {
   std::vector<std::string> seen;
   for (const std::vector<Axis>* axes : {&sweep.grid, &sweep.zip}) {
     for (const Axis& axis : *axes) {
       const std::string name = switch_name(method_name(sweep.method), axis.key).value_or(axis.key);
       if (std::ranges::find(seen, name) != seen.end()) {
-        throw ConfigError("{}: '{}' is varied twice in one sweep", place(study, axis.line),
-                          axis.key);
+        throw ConfigError("{}: '{}' is varied twice in one sweep", axis.place, axis.key);
       }
       seen.push_back(name);
     }
   }
+}
+
+/// Seeds fill whole ensembles.
+void check_seeds(const Study& study, const Sweep& sweep) {
+  if (!sweep.ensemble) return;
+  const auto seeds = static_cast<std::int64_t>(sweep.seeds.value_or(study.seeds).size());
+  const std::int64_t n = sweep.ensemble->n == 0 ? seeds : sweep.ensemble->n;
+  if (seeds >= 2 && seeds % n == 0) return;
+  throw ConfigError("{}: an ensemble of {} checkpoints from {} seeds; expected {}", sweep.place, n,
+                    seeds, n < 2 ? "2 seeds or more" : fmt::format("a multiple of {}", n));
 }
 
 }  // namespace
@@ -103,7 +108,7 @@ Variant resolve_variant(const Study& study, const Sweep& sweep, const Setting& s
   variant.params = nlohmann::json::object();
   std::string backbone = study.backbone.find(name).value_or(std::string(kDefaultBackbone));
   std::optional<std::int64_t> image_size = study.image_size.find(name);
-  std::optional<std::int64_t> eval_size = study.eval_size;
+  std::optional<std::int64_t> eval_size = study.eval_size.find(name);
   std::map<std::string, nlohmann::json> switches;
   nlohmann::json words_file;
   for (const auto& [key, value] : setting) {
@@ -116,7 +121,7 @@ Variant resolve_variant(const Study& study, const Sweep& sweep, const Setting& s
     } else {
       switches[key] = value;
       if (switch_name(name, key) == kWords && is_file(value)) {
-        switches[key] = read_words(study, value);
+        switches[key] = read_words(sweep, value);
         words_file = value;
       }
       continue;
@@ -138,15 +143,18 @@ void check_variants(const Study& study) {
     try {
       if (sweep.grid.empty() && sweep.zip.empty()) (void)resolve_variant(study, sweep, {});
     } catch (const ConfigError& error) {
-      throw ConfigError("{}: {}", place(study, sweep.line), error.what());
+      throw ConfigError("{}: {}", sweep.place, error.what());
     }
-    check_spellings(study, sweep);
+    check_spellings(sweep);
+    check_seeds(study, sweep);
+    const std::vector<Setting> all = settings(sweep);
+    if (all.empty()) throw ConfigError("{}: 'exclude' leaves nothing of this sweep", sweep.place);
     if (sweep.grid.size() + sweep.zip.size() == 1) {
       for (const Axis& axis : sweep.grid) check_axis(study, sweep, axis);
       for (const Axis& axis : sweep.zip) check_axis(study, sweep, axis);
       continue;
     }
-    for (const Setting& setting : settings(sweep)) {
+    for (const Setting& setting : all) {
       try {
         (void)resolve_variant(study, sweep, setting);
       } catch (const ConfigError&) {
@@ -156,7 +164,7 @@ void check_variants(const Study& study) {
         try {
           (void)resolve_variant(study, sweep, setting);
         } catch (const ConfigError& error) {
-          throw ConfigError("{}: {}", place(study, sweep.line), error.what());
+          throw ConfigError("{}: {}", sweep.place, error.what());
         }
       }
     }

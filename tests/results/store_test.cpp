@@ -1,6 +1,7 @@
 #include "results/store.h"
 
 #include "core/error.h"
+#include "core/file.h"
 #include "results/schema.h"
 #include "tests/support/temporary_folder.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -24,7 +26,7 @@ using ::testing::ThrowsMessage;
 JobRecord job(const std::string& id, std::vector<std::string> dependencies = {}) {
   return {.id = id,
           .kind = "evaluate",
-          .spec = {{"name", id}},
+          .spec = nlohmann::json{{"name", id}}.dump(),
           .dependencies = std::move(dependencies),
           .cost_class = "evaluate/clip",
           .work = 10};
@@ -39,7 +41,7 @@ StudyCell cell(const std::string& id, nlohmann::json params = nlohmann::json::ob
           .train_dataset = "synth-a",
           .dataset = "elpv",
           .eval_size = 128,
-          .protocol = {{"backbone", "assay-tiny"}},
+          .protocol = nlohmann::json{{"backbone", "assay-tiny"}},
           .overlap = 0};
 }
 
@@ -231,7 +233,7 @@ TEST_F(StoreTest, RefusesANewerStoreNamingBothVersions) {
   }
   EXPECT_THAT([&] { const Store store(path_); },
               ThrowsMessage<StoreError>(
-                  AllOf(HasSubstr("store.db: schema version 9, this build of assay reads 1"),
+                  AllOf(HasSubstr("store.db: schema version 9, this build of assay reads 2"),
                         HasSubstr("use the newer build"))));
 }
 
@@ -255,13 +257,45 @@ TEST_F(StoreTest, NamesAFolderThatIsInTheWay) {
               ThrowsMessage<StoreError>(HasSubstr("store.db: ")));
 }
 
+TEST_F(StoreTest, WritesNothingForAStudyThatIsRecordedAlready) {
+  Store store(path_);
+  const StudyRecord study{"s", "s.toml", "text"};
+  store.record_study(study, {job("a"), job("b", {"a"})}, {cell("a")});
+  Database other(path_);
+  const auto changes = [&] {
+    Statement version = other.prepare("PRAGMA data_version");
+    return version.step() ? version.integer(0) : -1;
+  };
+  const std::int64_t before = changes();
+  store.record_study(study, {job("a"), job("b", {"a"})}, {cell("a")});
+  EXPECT_EQ(changes(), before);
+  store.record_study(study, {job("a"), job("b", {"a"})}, {cell("a"), cell("b")});
+  EXPECT_NE(changes(), before);
+  EXPECT_THAT(store.cells("s"), ElementsAre(cell("a"), cell("b")));
+}
+
+TEST_F(StoreTest, ACellOfOneLevelHasTheNumbersOfThatLevelAlone) {
+  Store store(path_);
+  StudyCell pixel = cell("j");
+  pixel.level = "pixel";
+  pixel.epoch = 5;
+  pixel.on_train = true;
+  store.record_study({"s", "", ""}, {job("j")}, {pixel, cell("j")});
+  EXPECT_THAT(store.cells("s"), ElementsAre(pixel, cell("j")));
+  store.adopt_result("j", {nlohmann::json::object(), {metric("cell", 0.5), metric("mean", 0.5)}});
+  EXPECT_EQ(count("SELECT count(*) FROM metric_values"), 2) << "image metrics, of the second cell";
+  ASSERT_EQ(store.metric_values("s", "mean").size(), 1U);
+  EXPECT_EQ(store.metric_values("s", "mean")[0].position, 1);
+}
+
 class MigrationTest : public StoreTest {
  protected:
   void SetUp() override { std::filesystem::create_directories(path_.parent_path()); }
   Schema next(std::string sql) {
-    steps_ = {{1, std::move(sql)}};
-    return {2, "unused", steps_};
+    steps_ = {{now_, std::move(sql)}};
+    return {now_ + 1, "unused", steps_};
   }
+  std::int64_t now_ = store_schema().version;
   std::vector<Migration> steps_;
 };
 
@@ -273,13 +307,35 @@ TEST_F(MigrationTest, MigratesAnOlderStoreAndKeepsACopyOfIt) {
   Database database(path_);
   bring_up_to_date(database, next("ALTER TABLE jobs ADD COLUMN priority INTEGER DEFAULT 7"));
   EXPECT_EQ(count("SELECT priority FROM jobs"), 7);
-  EXPECT_EQ(count("SELECT version FROM schema_version"), 2);
-  Database copy(path_.string() + ".v1.bak");
+  EXPECT_EQ(count("SELECT version FROM schema_version"), now_ + 1);
+  Database copy(fmt::format("{}.v{}.bak", path_.string(), now_));
   Statement version =
       copy.prepare("SELECT version, (SELECT count(*) FROM jobs) FROM schema_version");
   ASSERT_TRUE(version.step());
-  EXPECT_EQ(version.integer(0), 1);
+  EXPECT_EQ(version.integer(0), now_);
   EXPECT_EQ(version.integer(1), 1);
+}
+
+// tests/data/results/store-v1.sql is the schema.sql of version 1.
+TEST_F(MigrationTest, AStoreOfVersion1KeepsItsNumbers) {
+  {
+    Database database(path_);
+    database.execute(read_file(std::string(ASSAY_TEST_DATA) + "/results/store-v1.sql"));
+    database.execute(
+        "INSERT INTO schema_version VALUES (1);"
+        "INSERT INTO studies (name, path, text, planned_at) VALUES ('s', '', '', '');"
+        "INSERT INTO jobs (id, kind, spec, cost_class, work) VALUES ('j', 'evaluate', '{}', 'c', "
+        "1);"
+        "INSERT INTO study_cells VALUES (1, 0, 'j', 'faprompt', 'paper', '{}', 3, 'synth-a', "
+        "'elpv', 128, '{\"backbone\":\"assay-tiny\"}', 0);"
+        "INSERT INTO metrics VALUES ('j', 'elpv', 'cell', 'image', 'auroc', 0.75, '', 5, 7, NULL, "
+        "NULL)");
+  }
+  const Store store(path_);
+  EXPECT_THAT(store.cells("s"), ElementsAre(cell("j")));
+  EXPECT_THAT(store.metric_values("s"),
+              ElementsAre(Field(&MetricValue::row, metric("cell", 0.75))));
+  EXPECT_EQ(count("SELECT count(*) FROM metric_values WHERE epoch IS NULL AND on_train = 0"), 1);
 }
 
 TEST_F(MigrationTest, AFailedMigrationLeavesTheOldStoreAsItWas) {
@@ -288,17 +344,18 @@ TEST_F(MigrationTest, AFailedMigrationLeavesTheOldStoreAsItWas) {
   EXPECT_THROW(bring_up_to_date(database, next("ALTER TABLE jobs ADD COLUMN priority INTEGER;"
                                                "ALTER TABLE nowhere ADD COLUMN x")),
                StoreError);
-  EXPECT_EQ(count("SELECT version FROM schema_version"), 1);
+  EXPECT_EQ(count("SELECT version FROM schema_version"), now_);
   EXPECT_EQ(count("SELECT count(*) FROM pragma_table_info('jobs') WHERE name = 'priority'"), 0);
 }
 
 TEST_F(MigrationTest, RefusesAStoreThatIsTooOld) {
   { Store store(path_); }
   Database database(path_);
-  const Schema far{3, "", {}};
+  const Schema far{now_ + 2, "", {}};
   EXPECT_THAT([&] { bring_up_to_date(database, far); },
-              ThrowsMessage<StoreError>(HasSubstr(
-                  "schema version 1, this build of assay reads 3 and knows no way from 1 on")));
+              ThrowsMessage<StoreError>(HasSubstr(fmt::format(
+                  "schema version {0}, this build of assay reads {1} and knows no way from {0} on",
+                  now_, now_ + 2))));
 }
 
 TEST(DatasetMeans, AreUnweightedOverTheCategoriesWhereTheMetricIsDefined) {

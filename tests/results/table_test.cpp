@@ -42,7 +42,7 @@ struct Results {
                   const std::string& metric = "auroc",
                   const std::string& category = "mean") {
     MetricValue& added = values.emplace_back();
-    added.cell = cells.back();
+    added.position = static_cast<std::int64_t>(cells.size()) - 1;
     added.row.dataset = cells.back().dataset;
     added.row.category = category;
     added.row.level = level;
@@ -169,13 +169,48 @@ TEST(Table, WhatIsUndefinedIsADashEmptyOrNullAndNamed) {
 TEST(Table, AVariantIsARowNamedByWhatTheStudyChanged) {
   Results r;
   r.add("faprompt", 0, 0.8);
-  r.cells.back().params = {{"cap.K", 5}, {"dap.select", "raster"}};
-  r.values.back().cell = r.cells.back();
+  r.cells.back().params = json{{"cap.K", 5}, {"dap.select", "raster"}};
   r.add("faprompt", 0, 0.7);
   const Table table = r.table();
   ASSERT_THAT(table.rows, SizeIs(2));
   EXPECT_EQ(table.rows[0].label(), "faprompt:paper cap.K=5 dap.select=raster");
   EXPECT_EQ(table.rows[1].label(), "faprompt:paper");
+}
+
+TEST(Table, ACellOfOneLevelCountsForThatLevelAlone) {
+  Results r;
+  r.cell("m", 0, "visa").level = "image";
+  r.number(0.8);
+  r.cell("m", 0, "visa").level = "pixel";
+  r.number(0.9, "pixel");
+  const Table table = r.table({.metrics = {{"image", "auroc"}, {"pixel", "auroc"}}});
+  ASSERT_THAT(table.rows, SizeIs(1));
+  EXPECT_THAT(at(table, 0, 0).values, ElementsAre(0.8));
+  EXPECT_THAT(at(table, 0, 1).values, ElementsAre(0.9));
+  EXPECT_THAT(table.notes, ::testing::IsEmpty()) << "nothing is missing";
+}
+
+TEST(Table, CurvesStandInATableOfTheirOwn) {
+  Results r;
+  r.add("clip", {}, 0.5);
+  r.cell("m", 0, "visa").epoch = 5;
+  r.number(0.7);
+  r.cell("m", 0, "visa").protocol = json{{"epochs", 15}};
+  r.number(0.8);
+  r.cell("m", 0, "mvtec").on_train = true;
+  r.cells.back().protocol = json{{"epochs", 15}};
+  r.number(0.99);
+  const Table proper = r.table();
+  ASSERT_THAT(proper.rows, SizeIs(2));
+  EXPECT_THAT(proper.columns, SizeIs(1));
+  EXPECT_THAT(at(proper, 1).values, ElementsAre(0.8));
+  const Table curves = r.table({.metrics = {{"image", "auroc"}}, .curves = true});
+  ASSERT_THAT(curves.rows, SizeIs(2));
+  EXPECT_EQ(curves.rows[0].label(), "m:paper epoch 5");
+  EXPECT_EQ(curves.rows[1].label(), "m:paper epoch 15");
+  ASSERT_THAT(curves.columns, SizeIs(2));
+  EXPECT_EQ(curves.columns[1].dataset, "mvtec");
+  EXPECT_THAT(at(curves, 1, 1).values, ElementsAre(0.99));
 }
 
 TEST(Table, SeveralEvaluationSizesAreSeveralPixelColumns) {
@@ -319,9 +354,10 @@ class PublishedTableTest : public ::testing::Test {
     Results r;
     StudyCell& cell = r.cell("faprompt", 0, "elpv");
     cell.train_dataset = "mvtec";
-    cell.protocol = {{"train_sets", "mvtec"},           {"train_split", "all"}, {"epochs", 7},
-                     {"backbone", "clip-vit-l-14-336"}, {"image_size", 518},    {"eval_size", 518},
-                     {"data_profile", "377/715"},       {"sigma", 4.0}};
+    cell.protocol =
+        json{{"train_sets", "mvtec"},           {"train_split", "all"}, {"epochs", 7},
+             {"backbone", "clip-vit-l-14-336"}, {"image_size", 518},    {"eval_size", 518},
+             {"data_profile", "377/715"},       {"sigma", 4.0}};
     r.number(0.5, "image", "auroc").number(0.5, "pixel", "aupro_cflow200");
     return r;
   }
@@ -352,7 +388,7 @@ TEST_F(PublishedTableTest, ListsProtocolDifferencesFirst) {
 
 TEST_F(PublishedTableTest, ReadsOfSeveralSourcesTheOneThatPrintsOurSets) {
   Results r = results();
-  r.cell("anomalyclip", 0, "elpv").protocol = {{"train_split", "test"}};
+  r.cell("anomalyclip", 0, "elpv").protocol = json{{"train_split", "test"}};
   r.number(0.5);
   const Table table = r.table(options_);
   // AnomalyCLIP's numbers are copied from its paper but for four sets, ELPV among them.

@@ -3,6 +3,7 @@
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "tests/runner/in_memory_inputs.h"
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
@@ -21,51 +22,6 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::ThrowsMessage;
 using ::testing::UnorderedElementsAre;
-
-/// Data sets that exist in memory alone: an image's content is its name.
-class InMemory final : public PlanInputs {
- public:
-  InMemory() {
-    add("synth-a", "train", {"a/1 0", "a/2 0"});
-    add("synth-a", "test", {"a/3 0", "a/4 1", "a/5 1"});
-    add("synth-b", "test", {"b/1 0", "b/2 1"});
-    add("elpv", "test", {"e/1 0", "e/2 1"}, /*has_masks=*/false);
-    add("isic", "test", {"i/1 1", "i/2 1"});
-  }
-
-  /// `images` as `path label`.
-  void add(const std::string& dataset,
-           const std::string& split,
-           const std::vector<std::string>& images,
-           bool has_masks = true) {
-    Manifest manifest;
-    manifest.dataset = dataset;
-    manifest.split = split;
-    manifest.has_masks = has_masks;
-    for (const std::string& image : images) {
-      Sample sample;
-      sample.path = image.substr(0, image.size() - 2);
-      sample.category = "c";
-      sample.label = image.back() - '0';
-      sample.sha256 = sha256(sample.path);
-      manifest.samples.push_back(sample);
-    }
-    manifests_[{dataset, split}] = manifest;
-  }
-
-  const Manifest& manifest(const std::string& dataset, const std::string& split) override {
-    Manifest& found = manifests_[{dataset, split}];
-    found.dataset = dataset;
-    found.split = split;
-    return found;
-  }
-  std::string weights_sha256(const BackboneDescription& backbone) override {
-    return sha256(backbone.name);
-  }
-
- private:
-  std::map<std::pair<std::string, std::string>, Manifest> manifests_;
-};
 
 class PlanTest : public ::testing::Test {
  protected:
@@ -111,7 +67,7 @@ TEST_F(PlanTest, JobsComeAfterWhatTheyNeed) {
   std::set<std::string> before;
   for (const Job& job : p.jobs) {
     for (const std::string& id : job.dependencies) EXPECT_TRUE(before.contains(id));
-    EXPECT_EQ(job.id, identity(job.spec));
+    EXPECT_EQ(job.id, identity(job.spec()));
     EXPECT_TRUE(before.insert(job.id).second);
   }
 }
@@ -158,8 +114,8 @@ TEST_F(PlanTest, KnowsAFileOfClassWordsByItsContent) {
   EXPECT_THAT(of_kind(p, JobKind::kEvaluate), SizeIs(3));
   ASSERT_THAT(p.cells, SizeIs(4));
   EXPECT_EQ(p.cells[2].job, p.cells[3].job);
-  EXPECT_EQ(p.cells[2].params.at("prompt.words"), mine);
-  EXPECT_EQ(p.job(p.cells[2].job).spec.at("switches").at("prompt.words"),
+  EXPECT_EQ(p.cells[2].params->at("prompt.words"), mine);
+  EXPECT_EQ(p.job(p.cells[2].job).spec().at("switches").at("prompt.words"),
             (json{{"synth-b/c", "nut, of steel"}}));
   EXPECT_THAT([&] { (void)with_words("'" + mine + "x'"); },
               ThrowsMessage<ConfigError>(HasSubstr("'prompt.words' is '" + mine +
@@ -177,8 +133,8 @@ TEST_F(PlanTest, TrainsOnceWhereNoLossReadsThePatchesThatDiffer) {
   EXPECT_THAT(of_kind(p, JobKind::kEvaluate), SizeIs(2));
   std::vector<std::string> streams;
   for (const Job& job : of_kind(p, JobKind::kEncode)) {
-    streams.push_back(job.spec.at("part").at("dataset").get<std::string>() + " " +
-                      job.spec.at("encoder").at("features").at("streams").dump());
+    streams.push_back(job.spec().at("part").at("dataset").get<std::string>() + " " +
+                      job.spec().at("encoder").at("features").at("streams").dump());
   }
   EXPECT_THAT(streams,
               UnorderedElementsAre("synth-a [\"vv\"]", "synth-b [\"qk\"]", "synth-b [\"vv\"]"));
@@ -211,16 +167,43 @@ TEST_F(PlanTest, TargetsAndEvalSizeDoNotReachATraining) {
   EXPECT_EQ(large.cells[0].eval_size, 256);
 }
 
-TEST_F(PlanTest, PathsNamesAndOutputsAreNoPartOfAnIdentity) {
-  const Plan here = plan(faprompt_, "targets = ['synth-b']");
-  const Plan there = plan(faprompt_,
-                          "targets = ['synth-b']\ndata = '/elsewhere'\nweights = 'w'\n"
-                          "outputs = { heatmaps = 3 }");
-  ASSERT_EQ(here.jobs.size(), there.jobs.size());
-  for (std::size_t i = 0; i < here.jobs.size(); ++i) {
-    EXPECT_EQ(here.jobs[i].id, there.jobs[i].id);
-    EXPECT_THAT(there.jobs[i].spec.dump(), ::testing::Not(HasSubstr("elsewhere")));
+// The README's list of what is inside and outside, by what a study can say.
+TEST_F(PlanTest, AStudyKeyChangesIdentitiesExactlyWhereTheReadmeSaysSo) {
+  const auto ids = [&](const std::string& keys, const std::string& sweep = "") {
+    std::map<JobKind, std::set<std::string>> by_kind;
+    for (const Job& job : plan("[[sweep]]\nmethod = 'anomalyclip:released'\n" + sweep,
+                               "targets = ['synth-b']\n" + keys)
+                              .jobs) {
+      by_kind[job.kind].insert(job.id);
+      EXPECT_THAT(job.spec_text.text(), ::testing::Not(HasSubstr("elsewhere")));
+    }
+    return by_kind;
+  };
+  const auto plain = ids("");
+  for (const char* outside :
+       {"data = '/elsewhere'", "weights = 'elsewhere'", "outputs = { heatmaps = 3 }",
+        "allow_overlap = true", "seeds = [0]", "train_split = 'test'", "image_size = 128",
+        "published_table = { paper = 'faprompt', table = '1' }"}) {
+    EXPECT_EQ(ids(outside), plain) << outside;
   }
+  EXPECT_EQ(ids("", "eval = { epochs = [15] }\n"), plain);
+  const auto changed = [&](const std::map<JobKind, std::set<std::string>>& other) {
+    std::string kinds;
+    for (const auto& [kind, jobs] : plain) {
+      std::vector<std::string> common;
+      std::ranges::set_intersection(jobs, other.at(kind), std::back_inserter(common));
+      if (common.empty()) kinds += std::string(to_string(kind)) + " ";
+    }
+    return kinds;
+  };
+  EXPECT_EQ(changed(ids("eval_size = 256")), "evaluate ");
+  EXPECT_EQ(changed(ids("", "grid = { sigma = [9.0] }\n")), "evaluate ");
+  EXPECT_EQ(changed(ids("seeds = [1]")), "train evaluate ");
+  EXPECT_EQ(changed(ids("train_split = 'all'")), "train evaluate ");
+  for (const char* training : {"epochs = [3]", "batch = [4]", "lr = [0.5]", "E = [3]"}) {
+    EXPECT_EQ(changed(ids("", std::string("grid = { ") + training + " }\n")), "train evaluate ");
+  }
+  EXPECT_EQ(changed(ids("image_size = 64")), "encode train evaluate ");
 }
 
 TEST_F(PlanTest, EachPrecisionIsOtherJobsAndTheDefaultIsNone) {
@@ -234,7 +217,7 @@ TEST_F(PlanTest, EachPrecisionIsOtherJobsAndTheDefaultIsNone) {
   for (const std::string& id : ids_with("precision = 'bf16'")) EXPECT_FALSE(ids.contains(id));
   const std::string mixed = "precision = { default = 'bf16', encode = 'fp32' }";
   for (const Job& job : plan(faprompt_, targets_ + mixed).jobs) {
-    EXPECT_EQ(ids.contains(job.id), job.kind == JobKind::kEncode) << job.spec.dump();
+    EXPECT_EQ(ids.contains(job.id), job.kind == JobKind::kEncode) << job.spec_text.text();
   }
 }
 
@@ -252,7 +235,7 @@ TEST_F(PlanTest, AMethodWithoutTrainingHasOneJobATargetWhateverTheSeeds) {
   EXPECT_THAT(p.cells, SizeIs(2));
   EXPECT_EQ(p.cells[0].seed, std::nullopt);
   EXPECT_EQ(p.cells[0].train_dataset, "");
-  EXPECT_EQ(p.cells[0].protocol.at("train_sets"), "none");
+  EXPECT_EQ(p.cells[0].protocol->at("train_sets"), "none");
 }
 
 TEST_F(PlanTest, TheSplitIsThePresetsUnlessTheStudyOrTheSweepSaysOtherwise) {
@@ -260,7 +243,7 @@ TEST_F(PlanTest, TheSplitIsThePresetsUnlessTheStudyOrTheSweepSaysOtherwise) {
                                const std::string& grid = "") {
     const Plan p = plan("[[sweep]]\nmethod = 'faprompt:" + preset + "'\n" + grid,
                         "targets = ['synth-b']\n" + keys);
-    return train_spec_from_json(of_kind(p, JobKind::kTrain).at(0).spec).parts.size();
+    return train_spec_from_json(of_kind(p, JobKind::kTrain).at(0).spec()).parts.size();
   };
   EXPECT_EQ(train_parts("released", ""), 1U);  // test
   EXPECT_EQ(train_parts("paper", ""), 2U);     // all
@@ -295,9 +278,99 @@ TEST_F(PlanTest, EachTargetTrainsOnItsOwnEntry) {
   EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(2));
 }
 
+// spec/ablations.md 4.1: TPS, Table 3.
+TEST_F(PlanTest, ATrainingPerLevelGivesEachLevelItsOwnNumbers) {
+  const Plan p = plan("[[sweep]]\nmethod = 'anomalyclip'\n",
+                      "train_on = { image = 'synth-a', pixel = { default = 'isic', elpv = "
+                      "'synth-a' } }\ntargets = ['synth-b', 'elpv']",
+                      false);
+  ASSERT_THAT(p.cells, SizeIs(3));
+  EXPECT_EQ(p.cells[0].level, "image");
+  EXPECT_EQ(p.cells[0].train_dataset, "synth-a");
+  EXPECT_EQ(p.cells[1].level, "pixel");
+  EXPECT_EQ(p.cells[1].train_dataset, "isic");
+  EXPECT_EQ(p.cells[2].level, "") << "equal sets are one training";
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(2));
+}
+
+TEST_F(PlanTest, AnEnsembleIsOneJobOverItsCheckpoints) {
+  const std::string sweep = "[[sweep]]\nmethod = 'anomalyclip'\nseeds = [4, 3, 2, 1]\n";
+  const Plan p = plan(sweep + "ensemble = { n = 2 }\n", "targets = ['synth-b']");
+  EXPECT_THAT(of_kind(p, JobKind::kTrain), SizeIs(4));
+  ASSERT_THAT(of_kind(p, JobKind::kEvaluate), SizeIs(2));
+  const Job first = of_kind(p, JobKind::kEvaluate)[0];
+  const EvaluateSpec spec = evaluate_spec_from_json(first.spec());
+  EXPECT_EQ(spec.combine, "prototype");
+  ASSERT_THAT(spec.checkpoints, SizeIs(2));
+  EXPECT_LT(spec.checkpoints[0], spec.checkpoints[1]);
+  EXPECT_EQ(first.id, identity(to_json(spec)));
+  EXPECT_THAT(first.dependencies, SizeIs(3));
+  EXPECT_EQ(p.cells[1].seed, 2);
+  EXPECT_EQ(p.cells[1].params->at("ensemble"), "prototype");
+  // Whatever the order of the seeds; another rule is another job; members are shared with others.
+  const Plan other = plan(
+      "[[sweep]]\nmethod = 'anomalyclip'\nseeds = [3, 4]\nensemble = {}\n"
+      "[[sweep]]\nmethod = 'anomalyclip'\nseeds = [3, 4]\n"
+      "ensemble = { combine = 'scores' }\n" +
+          sweep,
+      "targets = ['synth-b']");
+  EXPECT_EQ(other.cells[0].job, first.id);
+  EXPECT_NE(other.cells[1].job, first.id);
+  EXPECT_THAT(of_kind(other, JobKind::kTrain), SizeIs(4));
+  EXPECT_THAT(of_kind(other, JobKind::kEvaluate), SizeIs(2 + 4));
+}
+
+TEST_F(PlanTest, AnEpochOfACurveIsAShorterTrainingFromWhichTheLongerGoesOn) {
+  const std::string sweep = "[[sweep]]\nmethod = 'anomalyclip'\n";
+  const Plan p = plan(sweep + "eval = { epochs = [10, 5, 15, 0] }\n", "targets = ['synth-b']");
+  const std::vector<Job> trainings = of_kind(p, JobKind::kTrain);
+  ASSERT_THAT(trainings, SizeIs(4));
+  EXPECT_EQ(trainings[1].spec().at("epochs"), 5);
+  EXPECT_EQ(trainings[1].continues, "") << "the first parameters are no state";
+  EXPECT_EQ(trainings[2].spec().at("epochs"), 10);
+  EXPECT_EQ(trainings[2].hints().at("continues"), trainings[1].id);
+  EXPECT_THAT(trainings[2].dependencies, ::testing::Contains(trainings[1].id));
+  EXPECT_TRUE(trainings[2].hints().at("keeps_state"));
+  EXPECT_FALSE(trainings[3].hints().contains("keeps_state"));
+  ASSERT_THAT(p.cells, SizeIs(4));
+  EXPECT_EQ(p.cells[1].epoch, 5);
+  EXPECT_EQ(p.cells[3].epoch, std::nullopt);
+  EXPECT_EQ(p.cells[1].params, p.cells[3].params);
+
+  const Plan plain = plan(sweep + "grid = { epochs = [5, 15] }\n", "targets = ['synth-b']");
+  EXPECT_EQ(plain.cells[0].job, p.cells[1].job) << "the same jobs under another name";
+  EXPECT_EQ(plain.cells[1].job, p.cells[3].job);
+  EXPECT_THAT(plan(sweep + "eval = { epochs = 'all' }\n", "targets = ['synth-b']").cells,
+              SizeIs(15));
+  expect_refused(sweep + "eval = { epochs = [20] }\n", "targets = ['synth-b']",
+                 "s.toml:6: 'eval.epochs' has 20, but anomalyclip:paper trains 15 epochs");
+}
+
+TEST_F(PlanTest, TheAuxiliarySetIsEvaluatedForCurvesOnly) {
+  const Plan p = plan("[[sweep]]\nmethod = 'anomalyclip'\neval = { on_train = true }\n", targets_);
+  ASSERT_THAT(p.cells, SizeIs(3));
+  EXPECT_EQ(p.cells[2].dataset, "synth-a");
+  EXPECT_TRUE(p.cells[2].on_train);
+  EXPECT_EQ(p.cells[2].overlap, 0);
+  EXPECT_TRUE(p.cells[2].for_curves());
+}
+
+TEST_F(PlanTest, LabelsSayWhatAJobIs) {
+  const Plan p = plan(
+      "[[sweep]]\nmethod = 'anomalyclip'\ngrid = { E = [4] }\nseeds = [7]\n"
+      "eval = { epochs = [5] }\n",
+      "targets = ['synth-b']");
+  const auto labels = job_labels(p);
+  EXPECT_EQ(labels.at(of_kind(p, JobKind::kEncode)[0].id), "encode synth-a (test)");
+  EXPECT_EQ(labels.at(of_kind(p, JobKind::kTrain)[0].id),
+            "train anomalyclip:paper prompt.E=4 epoch 5 seed 7 on synth-a");
+  EXPECT_EQ(labels.at(of_kind(p, JobKind::kEvaluate)[1].id),
+            "evaluate anomalyclip:paper prompt.E=4 seed 7 on synth-b");
+}
+
 TEST_F(PlanTest, ATargetThatIsItsOwnTrainingSetIsRefusedWithTheMissingKey) {
   expect_refused(faprompt_, "targets = ['synth-b', 'synth-a']",
-                 "s.toml: target 'synth-a' is its own training set; give it an entry of its own: "
+                 "s.toml:4: target 'synth-a' is its own training set; give it an entry of its own: "
                  "train_on = { default = \"synth-a\", synth-a = \"ANOTHER SET\" }");
 }
 
@@ -359,9 +432,9 @@ TEST_F(PlanTest, ATrainingWithNothingToLearnIsRefused) {
 TEST_F(PlanTest, TellsWhatAWorkerNeedsBesideTheIdentity) {
   const Plan p = plan(faprompt_, "targets = ['synth-b']");
   const Job train = of_kind(p, JobKind::kTrain)[0];
-  EXPECT_EQ(train.hints.at("preset"), "released");
-  EXPECT_EQ(train.hints.at("switches").at("cap.K"), 10);
-  const TrainSpec spec = train_spec_from_json(train.spec);
+  EXPECT_EQ(train.hints().at("preset"), "released");
+  EXPECT_EQ(train.hints().at("switches").at("cap.K"), 10);
+  const TrainSpec spec = train_spec_from_json(train.spec());
   EXPECT_EQ(spec.epochs, 7);
   EXPECT_EQ(spec.batch, 8);
   EXPECT_EQ(train.work, 7.0 * 3);
@@ -381,7 +454,8 @@ TEST_F(PlanTest, SummarisesWhatIsDoneSharedAndExpected) {
   const Job encode = of_kind(p, JobKind::kEncode)[0];  // elpv or synth-b: shared by two seeds.
   const std::map<std::string, double> costs = {{"encode/assay-tiny/128", 10},
                                                {"evaluate/faprompt/assay-tiny/128/128", 2}};
-  const PlanSummary summary = summarise(study_, p, {encode.id}, {}, costs);
+  const PlanSummary summary =
+      summarise(study_, p, {.done = {encode.id}, .seconds_per_work = costs});
   ASSERT_THAT(summary.kinds, SizeIs(3));
   EXPECT_EQ(summary.kinds[0].jobs, 3);
   EXPECT_EQ(summary.kinds[0].done, 1);
@@ -398,12 +472,16 @@ TEST_F(PlanTest, ExpectsTheTimeOfAllGangsTogether) {
   const Plan p = plan("[[sweep]]\nmethod = 'clip'\n", "targets = ['synth-b']", false);
   const std::map<std::string, double> costs = {{"encode/assay-tiny/128", 100},
                                                {"evaluate/clip/assay-tiny/128/128", 20}};
-  const PlanSummary open = summarise(study_, p, {}, {}, costs);
+  const PlanSummary open = summarise(study_, p, {.seconds_per_work = costs});
   EXPECT_THAT(to_text(open, 2), HasSubstr("expected: 2 min with 2 gangs"));
-  const PlanSummary done =
-      summarise(study_, p, {p.jobs[0].id, p.jobs[1].id}, {p.jobs[0].id}, costs);
+  const PlanSummary done = summarise(study_, p,
+                                     {.done = {p.jobs[0].id, p.jobs[1].id},
+                                      .others = {{"other", {p.jobs[0].id, "unknown"}}},
+                                      .seconds_per_work = costs});
   EXPECT_THAT(to_text(done), HasSubstr("nothing to do: everything is done"));
-  EXPECT_EQ(done.kinds[0].shared, 1);
+  EXPECT_EQ(done.kinds[0].shared, 0);
+  EXPECT_EQ(done.kinds[0].elsewhere, 1);
+  EXPECT_THAT(to_text(done), HasSubstr("shared with study other: 1 job\n"));
 }
 
 TEST(PlanFilesTest, NamesWeightsThatAreMissingAndHowToGiveThem) {

@@ -187,8 +187,11 @@ grid = { epochs = [0], object_test = ["cls"], "prompt.words" = ["default", "word
   const CommandResult ran = run(2);
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
   std::map<std::string, std::vector<std::optional<double>>> values;  // By row of the table.
-  for (const MetricValue& value : Store(workspace().store()).metric_values("tiny")) {
-    values[value.cell.method + " " + value.cell.params.dump()].push_back(value.row.value);
+  const Store store(workspace().store());
+  const std::vector<StudyCell> cells = store.cells("tiny");
+  for (const MetricValue& value : store.metric_values("tiny")) {
+    const StudyCell& cell = cells.at(static_cast<std::size_t>(value.position));
+    values[cell.method + " " + cell.params->dump()].push_back(value.row.value);
   }
   ASSERT_EQ(values.size(), 5U);
   EXPECT_EQ(values.at(R"(faprompt {"row":"base","train.epochs":2})"),
@@ -198,6 +201,51 @@ grid = { epochs = [0], object_test = ["cls"], "prompt.words" = ["default", "word
             values.at(untrained + R"("words.csv","train.epochs":0})"));
   EXPECT_NE(values.at(untrained + R"("default","train.epochs":0})"),
             values.at(R"(anomalyclip {"row":"local0_global0"})"));
+}
+
+TEST_F(StudyRunTest, EnsemblesCurvesAndTrainingsPerLevelReachTheTable) {
+  const std::string head(kStudy);
+  const std::string keys = head.substr(0, head.find("[[sweep]]"));
+  const std::string sweep = "[[sweep]]\nmethod = \"anomalyclip\"\n";
+  write_study(keys + sweep + "grid = { epochs = [4] }\nseeds = [0, 1]\nensemble = {}\n" + sweep +
+              "grid = { epochs = [4] }\nseeds = [0, 1]\nensemble = { combine = \"scores\" }\n" +
+              sweep + "grid = { epochs = [4] }\neval = { epochs = [2], on_train = true }\n");
+  const CommandResult ran = run(2);
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("ensemble=prototype"), HasSubstr("ensemble=scores")));
+  const std::string curves = assay({"table", study().string(), "--curves", "-f", "csv"}).out;
+  EXPECT_THAT(curves, AllOf(HasSubstr(",synth-a,image,auroc,"), HasSubstr(",2\n"),
+                            HasSubstr(",4\n"), Not(HasSubstr("ensemble"))));
+  const std::string table = numbers();
+  EXPECT_THAT(table, Not(HasSubstr("synth-a,image")));
+
+  // A training that went on from the state of a shorter one has the bits of one that did not.
+  const auto checkpoints = [&] {
+    std::map<std::string, std::string> digests;  // By epochs and seed.
+    const Store store(workspace().store());
+    for (const JobStatus& job : store.jobs()) {
+      if (job.kind != "train") continue;
+      const auto spec = nlohmann::json::parse(store.job(job.id).spec);
+      digests[spec["epochs"].dump() + " " + spec["seed"].dump()] =
+          store.result(job.id)->at("checkpoint_sha256");
+    }
+    return digests;
+  };
+  const auto continued = checkpoints();
+  ASSERT_EQ(continued.size(), 3U);
+  std::filesystem::remove_all(workspace().root);
+  write_study(keys + sweep + "grid = { epochs = [4] }\n");
+  ASSERT_EQ(run(1).exit_code, 0);
+  EXPECT_EQ(checkpoints().at("4 0"), continued.at("4 0"));
+
+  std::string per_level = keys;
+  per_level.replace(per_level.find("\"synth-a\""), 9,
+                    "{ image = \"synth-a\", pixel = \"synth-b\" }");
+  write_study("allow_overlap = true\n" + per_level + sweep + "grid = { epochs = [4] }\n");
+  const CommandResult levels = run(1);
+  ASSERT_EQ(levels.exit_code, 0) << levels.err;
+  EXPECT_THAT(levels.err, HasSubstr("6 of 6 jobs done (4 before)")) << "the image level is known";
+  EXPECT_THAT(levels.err, HasSubstr("72 of the 72 images of target synth-b are also in its"));
 }
 
 TEST_F(StudyRunTest, StatusSaysWhatRunsNow) {

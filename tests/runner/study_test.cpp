@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "runner/toml_reader.h"
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
@@ -44,7 +45,7 @@ TEST(ParseStudy, ReadsEveryKeyOfTheDesign) {
   const Study study = parse(
       "schema = 1\nname = 'all'\n"
       "backbone = { default = 'clip-vit-l-14-336', faprompt = 'assay-tiny' }\n"
-      "image_size = { clip = 336 }\neval_size = 518\n"
+      "image_size = { clip = 336 }\neval_size = { default = 518, clip = 240 }\n"
       "train_on = { default = ['mvtec', 'clinicdb'], mvtec = ['visa', 'colondb'] }\n"
       "train_split = { mvtec = 'all' }\ntargets = ['visa', 'mvtec']\nseeds = [4, 2]\n"
       "allow_overlap = true\noutputs = { heatmaps = 4 }\n"
@@ -59,7 +60,8 @@ TEST(ParseStudy, ReadsEveryKeyOfTheDesign) {
   EXPECT_EQ(study.backbone.find("clip"), "clip-vit-l-14-336");
   EXPECT_EQ(study.image_size.find("clip"), 336);
   EXPECT_EQ(study.image_size.find("faprompt"), std::nullopt);
-  EXPECT_EQ(study.eval_size, 518);
+  EXPECT_EQ(study.eval_size.find("faprompt"), 518);
+  EXPECT_EQ(study.eval_size.find("clip"), 240);
   EXPECT_THAT(*study.train_on.find("visa"), ElementsAre("clinicdb", "mvtec"));
   EXPECT_THAT(*study.train_on.find("mvtec"), ElementsAre("colondb", "visa"));
   EXPECT_EQ(study.train_split.find("mvtec"), "all");
@@ -226,19 +228,151 @@ TEST(ParseStudy, FindsAMisspeltTarget) {
 }
 
 TEST(ParseStudy, SaysWhatIsNotSupportedYet) {
-  for (const char* later : {"ensemble", "eval", "base"}) {
-    expect_error(
-        study_text("", std::string("method = 'clip'\n") + later + " = {}"),
-        std::string("experiments/k.toml:10: '") + later + "' of [[sweep]] is not supported yet");
-  }
   expect_error(study_text("outputs = { maps = ['visa'] }"),
                "experiments/k.toml:7: 'maps' of outputs is not supported yet");
   expect_error(study_text("[[profile]]\nmethods = ['clip']"),
                "experiments/k.toml:7: 'profile' of a study is not supported yet");
+}
+
+TEST(ParseStudy, TrainsPerLevel) {
+  const std::string rest = "targets = ['btad', 'isic']\n[[sweep]]\nmethod = 'anomalyclip'\n";
+  const std::string head = "schema = 1\nname = 'tps'\n";
+  const Study study = parse(head +
+                            "train_on = { image = 'headct', pixel = { default = 'isic', isic = "
+                            "['b', 'a'] } }\n" +
+                            rest);
+  EXPECT_THAT(*study.train_on.find("btad"), ElementsAre("headct"));
+  ASSERT_TRUE(study.train_on_pixel);
+  EXPECT_THAT(*study.train_on_pixel->find("btad"), ElementsAre("isic"));
+  EXPECT_THAT(*study.train_on_pixel->find("isic"), ElementsAre("a", "b"));
+  expect_error(head + "train_on = { image = 'headct' }\n" + rest,
+               "experiments/k.toml:3: 'train_on' has 'image' and no 'pixel'; a training per level");
+  expect_error(head + "train_on = { image = 'a', pixel = 'b', btad = 'c' }\n" + rest,
+               "experiments/k.toml:3: 'train_on.btad' beside a training per level; put it inside");
+  expect_error(head + "train_on = { image = 'a', pixel = { default = 'b', btda = 'c' } }\n" + rest,
+               "experiments/k.toml:3: 'train_on.pixel.btda' is not a target; did you mean 'btad'?");
+}
+
+TEST(ParseStudy, LeavesOutWhatIsExcluded) {
+  const std::string grid = "method = 'faprompt'\ngrid = { K = [1, 5, 10], M = [5, 10] }\n";
+  const Study study =
+      parse(study_text("", grid + "exclude = [{ K = 1 }, { 'cap.K' = 5, dap.M = 10 }]"));
+  EXPECT_THAT(settings(study.sweeps[0]),
+              ElementsAre(Setting{{"K", 5}, {"M", 5}}, Setting{{"K", 10}, {"M", 5}},
+                          Setting{{"K", 10}, {"M", 10}}));
   expect_error(
-      "schema = 1\nname = 'x'\ntrain_on = { image = 'a', pixel = 'b' }\n"
-      "targets = ['c']\n[[sweep]]\nmethod = 'clip'\n",
-      "experiments/k.toml:3: 'train_on.image', a training per level, is not supported yet");
+      study_text("", grid + "exclude = { E = 5 }"),
+      "experiments/k.toml:11: 'exclude' names 'E', which is no axis of this sweep; did");
+  expect_error(study_text("", grid + "exclude = { 'cap.J' = 5 }"),
+               "experiments/k.toml:11: 'exclude' names 'cap.J', which is no axis of this sweep; it has: K, M");
+  expect_error(study_text("", grid + "exclude = { K = 2 }"),
+               "experiments/k.toml:11: 'exclude' names K = 2, expected one of [1,5,10]");
+  expect_error(study_text("", grid + "exclude = []"),
+               "experiments/k.toml:11: 'exclude' is an empty list");
+  expect_error(study_text("", grid + "exclude = [3]"),
+               "experiments/k.toml:11: 'exclude' is an integer, expected a table such as");
+  expect_error(study_text("", grid + "exclude = [{ M = 5 }, { M = 10 }]"),
+               "experiments/k.toml:8: 'exclude' leaves nothing of this sweep");
+}
+
+TEST(ParseStudy, ReadsEnsembles) {
+  const std::string sweep = "method = 'anomalyclip:released'\nseeds = [111, 112, 113]\n";
+  const Study study = parse(study_text("", sweep + "ensemble = { over = 'seed', n = 3 }"));
+  EXPECT_EQ(study.sweeps[0].ensemble, (Ensemble{.n = 3, .combine = "prototype"}));
+  EXPECT_EQ(parse(study_text("", sweep + "ensemble = {}")).sweeps[0].ensemble->n, 0);
+  expect_error(study_text("", sweep + "ensemble = { n = 2 }"),
+               "experiments/k.toml:8: an ensemble of 2 checkpoints from 3 seeds; expected a "
+               "multiple of 2");
+  expect_error(study_text("", sweep + "ensemble = { over = 'epoch' }"),
+               "experiments/k.toml:11: 'ensemble.over' is 'epoch', expected 'seed'");
+  expect_error(study_text("", sweep + "ensemble = { combine = 'maps' }"),
+               "experiments/k.toml:11: 'combine' is 'maps', expected 'prototype' or 'scores'");
+  expect_error(study_text("", "method = 'faprompt'\nensemble = {}"),
+               "experiments/k.toml:10: faprompt does not judge by two texts, whose mean");
+  expect_error(study_text("", "method = 'clip'\nensemble = {}"),
+               "experiments/k.toml:10: clip trains nothing: it has no checkpoints");
+  expect_error(study_text("", sweep + "ensemble = { number = 3 }"),
+               "experiments/k.toml:11: 'number' is not a key of ensemble; ");
+}
+
+TEST(ParseStudy, ReadsWhatIsEvaluatedForCurves) {
+  const std::string sweep = "method = 'anomalyclip'\n";
+  const Curves curves =
+      parse(study_text("", sweep + "eval = { epochs = [10, 5], on_train = true }")).sweeps[0].eval;
+  EXPECT_THAT(curves.epochs, ElementsAre(5, 10));
+  EXPECT_TRUE(curves.on_train);
+  EXPECT_TRUE(parse(study_text("", sweep + "eval = { epochs = 'all' }")).sweeps[0].eval.all_epochs);
+  expect_error(study_text("", sweep + "eval = { epochs = 5 }"),
+               "experiments/k.toml:10: 'eval.epochs' is an integer, expected a list of epochs");
+  expect_error(study_text("", sweep + "eval = { epochs = [-1] }"),
+               "experiments/k.toml:10: 'eval.epochs' has -1");
+  expect_error(study_text("", "method = 'clip'\neval = { on_train = true }"),
+               "experiments/k.toml:10: clip trains nothing: it has no epochs");
+  expect_error(study_text("", sweep + "ensemble = {}\neval = { on_train = true }"),
+               "experiments/k.toml:11: 'eval' beside 'ensemble'");
+}
+
+TEST(ParseStudy, NamesASkippedSetThatIsNoneOfTheStudy) {
+  expect_error(study_text("skip = { synth-c = ['a.png'] }"),
+               "experiments/k.toml:7: 'skip.synth-c' is no data set of this study; did you mean");
+  expect_error(study_text("skip = { bottles = ['a.png'] }"),
+               "experiments/k.toml:7: 'skip.bottles' is no data set of this study; targets: ");
+  // The command line may leave a set out.
+  EXPECT_EQ(parse(study_text("skip = { elpv = ['a.png'] }"), {"targets=synth-b"}).skip.size(), 1U);
+}
+
+class StudyBase : public ::testing::Test {
+ protected:
+  void write(const std::string& name, const std::string& text) {
+    write_file_atomically(folder_ / name, text);
+  }
+  [[nodiscard]] std::string path(const std::string& name) const { return folder_ / name; }
+  void expect_error(const std::string& name, const std::string& message) {
+    EXPECT_THAT([&] { (void)load_study(folder_ / name); },
+                ThrowsMessage<ConfigError>(StartsWith(message)));
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(StudyBase, ASaysWhatBDoesNot) {
+  write("shared/b.toml",
+        "schema = 1\nbackbone = 'assay-tiny'\ntargets = ['elpv']\ndata = 'sets'\n"
+        "seeds = [1, 2]\ntrain_on = { default = 'a', elpv = 'b' }\n"
+        "[[sweep]]\nmethod = 'clip'\n[[sweep]]\nmethod = 'faprompt'\n");
+  write("a.toml",
+        "base = 'shared/b.toml'\nname = 'a'\nseeds = [3]\ntrain_on = 'c'\n"
+        "[[sweep]]\nmethod = 'anomalyclip'\n");
+  const Study study = load_study(folder_ / "a.toml");
+  EXPECT_THAT(study.seeds, ElementsAre(3));
+  EXPECT_THAT(study.targets, ElementsAre("elpv"));
+  EXPECT_THAT(*study.train_on.find("elpv"), ElementsAre("c")) << "a key is replaced whole";
+  ASSERT_THAT(study.sweeps, SizeIs(1));
+  EXPECT_EQ(study.sweeps[0].method, "anomalyclip");
+  EXPECT_EQ(study.dataset_root("elpv"), path("shared/sets/elpv"));
+  EXPECT_THAT(study.text, HasSubstr("# base: " + path("shared/b.toml") + "\n# schema = 1\n"));
+  EXPECT_EQ(parse_toml(study.text, "kept").entries.size(), 5U) << "bases are kept as comments";
+}
+
+TEST_F(StudyBase, AnErrorNamesTheFileWhereItIs) {
+  write("b.toml",
+        "schema = 1\ntargets = ['elpv']\nbackbone = 'assay-tiny'\ncolour = 1\n"
+        "[[sweep]]\nmethod = 'faprompt'\ngrid = { K = [0] }\n");
+  write("a.toml", "base = 'b.toml'\nname = 'a'\n");
+  expect_error("a.toml", path("b.toml") + ":4: 'colour' is not a key of a study");
+  write("b.toml",
+        "schema = 1\ntargets = ['elpv']\nbackbone = 'assay-tiny'\n"
+        "[[sweep]]\nmethod = 'faprompt'\ngrid = { K = [0] }\n");
+  expect_error("a.toml", path("b.toml") + ":6: switch 'cap.K' of faprompt is 0, expected");
+}
+
+TEST_F(StudyBase, RefusesWhatIsNoBase) {
+  write("a.toml", "name = 'a'\nbase = 'b.toml'\n");
+  expect_error("a.toml", path("a.toml") + ":2: base 'b.toml': there is no file " + path("b.toml"));
+  write("b.toml", "base = 'a.toml'\n");
+  expect_error("a.toml", path("b.toml") + ":1: '" + path("a.toml") + "' is its own base");
+  write("a.toml", "base = 3\n");
+  expect_error("a.toml", path("a.toml") + ":1: 'base' is an integer, expected a study file");
 }
 
 TEST(Overrides, ReplaceStudyKeysAndVarySwitches) {
@@ -258,6 +392,27 @@ TEST(Overrides, ReplaceStudyKeysAndVarySwitches) {
   EXPECT_THAT(sweep.grid[3].values, ElementsAre("raster"));
   EXPECT_THAT(study.sweeps[1].grid, IsEmpty());  // CLIP has no such switch.
   EXPECT_THAT(study.text, HasSubstr("\n# override: K=4,8"));
+}
+
+TEST(Overrides, MakeAxesOfSeveralBackbonesOrSizes) {
+  const std::string two =
+      "method = 'clip'\ngrid = { image_size = [64, 96] }\n[[sweep]]\nmethod = 'anomalyclip'";
+  const Study several = parse(study_text("", two), {"image_size=32,64", "eval_size=256,518"});
+  for (const Sweep& sweep : several.sweeps) {
+    ASSERT_THAT(sweep.grid, SizeIs(2));
+    EXPECT_THAT(sweep.grid[0].values, ElementsAre(32, 64));
+    EXPECT_THAT(sweep.grid[1].values, ElementsAre(256, 518));
+  }
+  const Study one = parse(study_text("", two), {"image_size=32"});
+  EXPECT_THAT(one.sweeps[0].grid[0].values, ElementsAre(32));
+  EXPECT_THAT(one.sweeps[1].grid, IsEmpty());
+  EXPECT_EQ(one.image_size.find("anomalyclip"), 32);
+}
+
+TEST(Overrides, ReplaceTheSeedsOfSweepsToo) {
+  const Study study = parse(study_text("", "method = 'faprompt'\nseeds = [7, 8]"), {"seeds=1,2,3"});
+  EXPECT_THAT(*study.sweeps[0].seeds, ElementsAre(1, 2, 3));
+  EXPECT_THAT(study.seeds, ElementsAre(1, 2, 3));
 }
 
 TEST(Overrides, NameRowsOfAnAblation) {

@@ -103,3 +103,15 @@ function(assay_mpi_test name)
       "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMPI_MCA_hwloc_base_binding_policy=none;OMPI_MCA_mpi_yield_when_idle=1")
   endforeach()
 endfunction()
+
+# embed(NAME FILE): a file that lives inside the program, as the C++ constant assay::NAME.
+function(embed name file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  file(READ ${file} text)
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp @ONLY CONTENT
+"namespace assay {
+extern const char @name@[];
+const char @name@[] = R\"embedded(@text@)embedded\";
+}  // namespace assay
+")
+endfunction()

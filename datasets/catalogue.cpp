@@ -1,8 +1,13 @@
 #include "datasets/catalogue.h"
 
+#include "core/csv.h"
+
 #include <algorithm>
 
 namespace assay {
+
+extern const char kClassWordsCsv[];  // datasets/class_words.csv, made into C++ by CMake.
+
 namespace {
 
 // Normal and anomalous images of train and test (`spec/dataset_counts.csv`, which agrees with the
@@ -27,12 +32,21 @@ std::vector<CategoryDescription> visa_categories() {
           {"pcb4", {904, 0}, {101, 100}},      {"pipe_fryum", {450, 0}, {50, 100}}};
 }
 
-// Column readable_word, where it is not the folder's name with blanks.
-const std::map<std::string, std::string> kReadableWords = {
-    {"visa/chewinggum", "chewing gum"},     {"visa/macaroni1", "macaroni"},
-    {"visa/macaroni2", "macaroni"},         {"visa/pcb1", "printed circuit board"},
-    {"visa/pcb2", "printed circuit board"}, {"visa/pcb3", "printed circuit board"},
-    {"visa/pcb4", "printed circuit board"}, {"elpv/elpv", "solar cell"}};
+struct Words {
+  std::string released, readable;
+};
+
+/// By `mvtec/metal_nut`; `elpv/*` for every category of a set (`spec/class_words.csv`).
+const std::map<std::string, Words>& known_words() {
+  static const std::map<std::string, Words> words = [] {
+    std::map<std::string, Words> table;
+    for (const auto& row : parse_csv(kClassWordsCsv, "class_words.csv")) {
+      table[row.at("dataset") + "/" + row.at("category")] = {row.at("default"), row.at("readable")};
+    }
+    return table;
+  }();
+  return words;
+}
 
 }  // namespace
 
@@ -61,11 +75,10 @@ std::string class_word(const std::string& dataset,
   const std::string key = dataset + "/" + category;
   const auto given = words.given.find(key);
   if (given != words.given.end()) return given->second;
-  if (words.readable) {
-    const auto readable = kReadableWords.find(key);
-    if (readable != kReadableWords.end()) return readable->second;
-  } else if (dataset == "mvtec" || dataset == "visa" || dataset == "elpv") {
-    return category;
+  for (const std::string& known : {key, dataset + "/*"}) {
+    const auto word = known_words().find(known);
+    if (word == known_words().end()) continue;
+    return words.readable ? word->second.readable : word->second.released;
   }
   std::string word = category;
   std::ranges::replace(word, '_', ' ');

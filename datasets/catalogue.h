@@ -48,8 +48,8 @@ struct ClassWords {
   std::map<std::string, std::string> given;  ///< By `mvtec/metal_nut`; before both.
 };
 
-/// The [cls] word of a category in prompts (`spec/class_words.csv`). By default the category's
-/// folder name as the released code has it; in sets of our own and the user's with blanks for
+/// The [cls] word of a category in prompts: by default that of the released code, of every set of
+/// `datasets/class_words.csv`; in sets of our own and the user's the folder's name with blanks for
 /// underscores.
 [[nodiscard]] std::string class_word(const std::string& dataset,
                                      const std::string& category,

@@ -22,22 +22,21 @@ std::vector<std::string> Manifest::categories() const {
 
 Manifest load_manifest(const std::string& dataset,
                        const std::filesystem::path& root,
-                       const std::string& split) {
+                       const std::string& split,
+                       const std::vector<std::string>& skip) {
   Listing listing = list_dataset(dataset, root, split);
   if (!listing.problems.empty()) {
     throw DataError("{}: {} ({} problem{} in all; 'assay data check {}' lists them)",
                     listing.manifest.root.string(), listing.problems.front(),
                     listing.problems.size(), listing.problems.size() == 1 ? "" : "s", dataset);
   }
-  return std::move(listing.manifest);
-}
-
-void skip_images(Manifest& manifest, const std::vector<std::string>& paths) {
+  Manifest& manifest = listing.manifest;
   std::erase_if(manifest.samples, [&](const Sample& sample) {
-    const bool skip = std::ranges::count(paths, sample.path) > 0;
-    if (skip) manifest.skipped.push_back(sample.path);
-    return skip;
+    const bool left_out = std::ranges::count(skip, sample.path) > 0;
+    if (left_out) manifest.skipped.push_back(sample.path);
+    return left_out;
   });
+  return std::move(manifest);
 }
 
 std::string manifest_digest(const Manifest& manifest) {

@@ -27,7 +27,7 @@ struct Manifest {
   std::vector<Sample> samples;
   bool has_masks = false;            ///< Anomalous images have masks: pixel metrics exist.
   bool has_normals = false;          ///< There are normal images: image metrics exist.
-  std::vector<std::string> skipped;  ///< Paths of images left out on request (`skip_images`).
+  std::vector<std::string> skipped;  ///< Paths of images left out on request.
 
   [[nodiscard]] std::vector<std::string> categories() const;  ///< Sorted, each once.
 };
@@ -38,12 +38,12 @@ struct Manifest {
 /// Throws ConfigError where the data set is unknown (nearest name), DataError where the folder is
 /// not laid out as the catalogue says: the first problem, how many there are, and `assay data
 /// check` for the rest.
+///
+/// Images of `skip`, by path below the root, are left out, and recorded if they were there.
 [[nodiscard]] Manifest load_manifest(const std::string& dataset,
                                      const std::filesystem::path& root,
-                                     const std::string& split);
-
-/// Leaves the images `paths` out and records those that were there.
-void skip_images(Manifest& manifest, const std::vector<std::string>& paths);
+                                     const std::string& split,
+                                     const std::vector<std::string>& skip = {});
 
 /// Fills in the digests of images and masks. Digests of files are kept in `cache` (a file; may not
 /// exist yet) by path, size, mtime in ns and inode, so that a second look costs a stat; an empty

@@ -1,7 +1,7 @@
 #include "results/published.h"
 
+#include "core/csv.h"
 #include "core/error.h"
-#include "results/csv.h"
 
 #include <fmt/ranges.h>
 

@@ -1,4 +1,4 @@
-#include "results/csv.h"
+#include "core/csv.h"
 #include "results/render.h"
 
 #include <fmt/format.h>

@@ -45,9 +45,8 @@ std::int64_t draw(const StudyCell& cell,
                   const HeatmapArguments& arguments) {
   const EvaluateSpec spec = evaluate_spec_from_json(nlohmann::json::parse(job.spec));
   const Workspace workspace = arguments.places.paths();
-  Manifest manifest =
-      load_manifest(cell.dataset, study.dataset_root(cell.dataset), spec.part.split);
-  skip_images(manifest, spec.part.skipped);
+  const Manifest manifest = load_manifest(cell.dataset, study.dataset_root(cell.dataset),
+                                          spec.part.split, spec.part.skipped);
   const Scores scores = read_scores(workspace.job(job.id) / "scores.h5", job.id);
   if (scores.image_score.size(0) != static_cast<std::int64_t>(manifest.samples.size())) {
     throw DataError("{}: its images have changed since they were scored", manifest.root.string());
@@ -94,7 +93,7 @@ int heatmaps(const HeatmapArguments& arguments) {
   for (const StudyCell& cell : store.cells(study.name)) {
     const auto& wanted = arguments.datasets;
     if (!wanted.empty() && std::ranges::find(wanted, cell.dataset) == wanted.end()) continue;
-    if (!done.contains(cell.job)) continue;
+    if (!done.contains(cell.job) || cell.for_curves() || cell.level == "image") continue;
     // Of the seeds of a row the first one.
     if (!drawn.insert(cell.method + cell.preset + cell.params->dump() + cell.dataset).second)
       continue;

@@ -48,11 +48,11 @@ std::shared_ptr<const Clip> clip_in(const EncoderSpec& encoder,
 }
 
 FeatureFiles feature_files(const EncoderSpec& encoder, const DatasetPart& part, const JobRun& run) {
-  FeatureFiles files{.manifest = load_manifest(part.dataset, run.data.at(part.dataset), part.split),
-                     .encoder = encoder,
-                     .manifest_digest = part.manifest_digest,
-                     .folder = run.paths().features()};
-  skip_images(files.manifest, part.skipped);
+  FeatureFiles files{
+      .manifest = load_manifest(part.dataset, run.data.at(part.dataset), part.split, part.skipped),
+      .encoder = encoder,
+      .manifest_digest = part.manifest_digest,
+      .folder = run.paths().features()};
   digest_files(files.manifest, run.paths().digests(part.dataset + "." + part.split));
   if (manifest_digest(files.manifest) != part.manifest_digest) {
     throw DataError("{}: the images of {} have changed since the study was planned; run it again",

@@ -21,7 +21,7 @@ void PlanFiles::check_skipped(const std::string& dataset,
     if (std::ranges::any_of(all.samples, [&](const Sample& s) { return s.path == path; })) continue;
     throw ConfigError(
         "{}: 'skip.{}' has '{}', which is no image below {}; expected a path such as '{}'",
-        study_.path.string(), dataset, path, all.root.string(), all.samples.front().path);
+        study_.place("skip"), dataset, path, all.root.string(), all.samples.front().path);
   }
 }
 
@@ -41,11 +41,11 @@ const Manifest& PlanFiles::manifest(const std::string& dataset, const std::strin
       return manifests_.emplace(key, std::move(none)).first->second;
     }
   }
-  Manifest manifest = load_manifest(dataset, root, split);
-  if (const auto skip = study_.skip.find(dataset); skip != study_.skip.end()) {
-    check_skipped(dataset, root, skip->second);
-    skip_images(manifest, skip->second);
-  }
+  const auto skip = study_.skip.find(dataset);
+  const std::vector<std::string> none;
+  const std::vector<std::string>& left_out = skip == study_.skip.end() ? none : skip->second;
+  if (!left_out.empty()) check_skipped(dataset, root, left_out);
+  Manifest manifest = load_manifest(dataset, root, split, left_out);
   digest_files(manifest, workspace_ / "digests" / (dataset + "." + split + ".json"));
   return manifests_.emplace(key, std::move(manifest)).first->second;
 }

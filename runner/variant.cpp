@@ -1,8 +1,8 @@
 #include "runner/variant.h"
 
+#include "core/csv.h"
 #include "core/error.h"
 #include "core/file.h"
-#include "results/csv.h"
 
 #include <algorithm>
 #include <array>

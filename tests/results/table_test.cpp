@@ -1,7 +1,7 @@
 #include "results/table.h"
 
+#include "core/csv.h"
 #include "core/error.h"
-#include "results/csv.h"
 #include "results/render.h"
 
 #include <gmock/gmock.h>

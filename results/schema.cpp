@@ -51,6 +51,11 @@ void back_up(Database& database, std::int64_t version) {
   fsync_folder(std::filesystem::absolute(copy).parent_path());
 }
 
+[[noreturn]] void refuse_newer(const Database& database, std::int64_t found, const Schema& schema) {
+  throw StoreError("{}: schema version {}, this build of assay reads {}; use the newer build",
+                   database.path().string(), found, schema.version);
+}
+
 }  // namespace
 
 const Schema& store_schema() {
@@ -72,13 +77,20 @@ const Schema& store_schema() {
   return schema;
 }
 
+void check_version(Database& database, const Schema& schema) {
+  const std::int64_t found = stored_version(database).value_or(0);
+  if (found == schema.version) return;
+  if (found > schema.version) refuse_newer(database, found, schema);
+  throw StoreError(
+      "{}: schema version {}, this build of assay reads {}, and its folder cannot be written to "
+      "bring it up to date; copy it to where it can",
+      database.path().string(), found, schema.version);
+}
+
 void bring_up_to_date(Database& database, const Schema& schema) {
   const std::optional<std::int64_t> found = stored_version(database);
   if (found == schema.version) return;
-  if (found && *found > schema.version) {
-    throw StoreError("{}: schema version {}, this build of assay reads {}; use the newer build",
-                     database.path().string(), *found, schema.version);
-  }
+  if (found && *found > schema.version) refuse_newer(database, *found, schema);
   if (found) back_up(database, *found);
   Transaction transaction(database);
   // Another process may have been faster.

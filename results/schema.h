@@ -29,4 +29,8 @@ struct Schema {
 /// versions, where it is newer or too old, and where the file is another program's database.
 void bring_up_to_date(Database& database, const Schema& schema);
 
+/// For a store that cannot be written: throws StoreError, as above, unless it is of
+/// `schema.version`.
+void check_version(Database& database, const Schema& schema);
+
 }  // namespace assay

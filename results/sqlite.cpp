@@ -13,13 +13,35 @@ namespace {
 
 constexpr int kBusyTimeoutMilliseconds = 10'000;
 
+/// Without a write-ahead log nothing but the file counts (`immutable`): SQLite then needs no file
+/// beside it, which a folder for reading alone would refuse.
+std::string read_only_uri(const std::filesystem::path& path) {
+  std::error_code none;
+  const auto log = std::filesystem::file_size(path.string() + "-wal", none);
+  std::string uri = "file:";
+  for (const char c : std::filesystem::absolute(path).string()) {
+    if (c == '?' || c == '#' || c == '%') {
+      uri += fmt::format("%{:02x}", static_cast<unsigned char>(c));
+    } else {
+      uri += c;
+    }
+  }
+  return uri + (none || log == 0 ? "?immutable=1" : "?mode=ro");
+}
+
 }  // namespace
 
-Database::Database(const std::filesystem::path& path) : path_(path) {
+Database::Database(const std::filesystem::path& path, Access access) : path_(path) {
   sqlite3* handle = nullptr;
-  const int code =
-      sqlite3_open_v2(path.c_str(), &handle,
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  int flags = SQLITE_OPEN_NOMUTEX;
+  std::string name = path.string();
+  if (access == Access::kRead) {
+    name = read_only_uri(path);
+    flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
+  } else {
+    flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  }
+  const int code = sqlite3_open_v2(name.c_str(), &handle, flags, nullptr);
   handle_ = UniqueHandle<SqliteTraits>(handle);  // SQLite returns a handle even where it fails.
   check(code, "open");
   check(sqlite3_extended_result_codes(handle, 1), "extended_result_codes");

@@ -27,14 +27,17 @@ struct StatementTraits {
 
 class Statement;
 
+enum class Access { kWrite, kRead };
+
 /// An open SQLite file. Every call throws StoreError, naming file, call and SQLite's own words,
 /// where it fails; a lock that another process holds is waited for 10 s.
 ///
 /// Used by one thread at a time.
 class Database {
  public:
-  /// Opens `path`, creating an empty database where there is none.
-  explicit Database(const std::filesystem::path& path);
+  /// Opens `path`, creating an empty database where there is none. For reading it must be there,
+  /// and its folder need not be writable.
+  explicit Database(const std::filesystem::path& path, Access access = Access::kWrite);
 
   /// Runs SQL without parameters: one statement or many. Never text from outside.
   void execute(const std::string& sql);

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -95,9 +96,20 @@ std::string digest_of(const std::vector<JobRecord>& jobs, const std::vector<Stud
   return sha256(text);
 }
 
+/// There, in a folder that cannot be written: on a disk mounted for reading, or somebody else's.
+bool is_read_only(const std::filesystem::path& path) {
+  return std::filesystem::exists(path) &&
+         ::access(std::filesystem::absolute(path).parent_path().c_str(), W_OK) != 0;
+}
+
 }  // namespace
 
-Store::Store(const std::filesystem::path& path) : database_(with_folder(path)) {
+Store::Store(const std::filesystem::path& path)
+    : database_(with_folder(path), is_read_only(path) ? Access::kRead : Access::kWrite) {
+  if (is_read_only(path)) {
+    check_version(database_, store_schema());
+    return;
+  }
   const bool local = is_local(std::filesystem::absolute(path).parent_path());
   database_.execute(local ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = DELETE");
   // FULL: what was reported as done stays done after a power cut, for one fsync a transaction.
@@ -259,6 +271,12 @@ void Store::reset_failed(const std::string& job) {
       .run();
 }
 
+void Store::adopt_results(const std::vector<std::pair<std::string, JobResult>>& results) {
+  Transaction transaction(database_);
+  for (const auto& [job, result] : results) put_result(job, result, utc_now());
+  transaction.commit();
+}
+
 void Store::add_attempt(const Attempt& attempt) {
   Transaction transaction(database_);
   Statement insert = database_.prepare(
@@ -339,6 +357,18 @@ std::vector<JobStatus> Store::jobs(std::string_view study) const {
                      .num_attempts = select.integer(5)});
   }
   return found;
+}
+
+std::vector<StateCount> Store::count_jobs(std::string_view study) const {
+  Statement select = database_.prepare(
+      study.empty() ? "SELECT kind, state, count(*) FROM jobs GROUP BY kind, state"
+                    : "SELECT kind, state, count(*) FROM studies CROSS JOIN study_jobs ON study = "
+                      "studies.id CROSS JOIN jobs ON jobs.id = job WHERE name = ? "
+                      "GROUP BY kind, state");
+  if (!study.empty()) select.bind(1, study);
+  std::vector<StateCount> counts;
+  while (select.step()) counts.push_back({select.text(0), select.text(1), select.integer(2)});
+  return counts;
 }
 
 std::vector<std::string> Store::job_ids(std::string_view study) const {

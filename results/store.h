@@ -101,6 +101,12 @@ struct Attempt {
   SharedJson environment = {};  ///< Object.
 };
 
+/// How many jobs of a kind are in a state.
+struct StateCount {
+  std::string kind, state;
+  std::int64_t jobs = 0;
+};
+
 struct JobStatus {
   std::string id, kind, state;  ///< `planned`, `running`, `done`, `failed`.
   std::string cost_class;
@@ -122,7 +128,8 @@ class Store {
  public:
   /// Opens the store at `path`, creating it where there is none. An older one is migrated after it
   /// was copied to `<path>.v<N>.bak`; a newer one, or a file that is no store, is refused. WAL on
-  /// local file systems, a rollback journal elsewhere.
+  /// local file systems, a rollback journal elsewhere. Where its folder cannot be written the store
+  /// is opened for reading alone.
   explicit Store(const std::filesystem::path& path);
 
   /// Records what a study needs: its jobs (known ones keep their state and results) and its cells.
@@ -150,6 +157,9 @@ class Store {
                     const JobResult& result,
                     const std::string& done_at = {});
 
+  /// The same for many, in one transaction.
+  void adopt_results(const std::vector<std::pair<std::string, JobResult>>& results);
+
   /// An attempt that ended before this store was made: its number and times are kept.
   void add_attempt(const Attempt& attempt);
 
@@ -165,6 +175,8 @@ class Store {
   [[nodiscard]] std::set<std::string> done_jobs() const;
   /// Of the study, or of all where `study` is empty; in the order in which they were recorded.
   [[nodiscard]] std::vector<JobStatus> jobs(std::string_view study = {}) const;
+  /// As `jobs`, counted.
+  [[nodiscard]] std::vector<StateCount> count_jobs(std::string_view study = {}) const;
   [[nodiscard]] std::vector<std::string> job_ids(std::string_view study) const;
   /// Ids and specs of all jobs of a kind, in the order in which they were recorded.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> specs(std::string_view kind) const;

@@ -8,7 +8,9 @@ namespace assay {
 
 // The commands of `assay` itself, none of which loads LibTorch. Each adds its subcommands to `app`.
 [[nodiscard]] std::vector<Command> add_study_commands(CLI::App& app);  ///< plan, run, table
-[[nodiscard]] std::vector<Command> add_look_commands(CLI::App& app);   ///< status, log, methods
+[[nodiscard]] Command add_status_command(CLI::App& app);
+[[nodiscard]] Command add_log_command(CLI::App& app);
+[[nodiscard]] Command add_methods_command(CLI::App& app);
 [[nodiscard]] std::vector<Command> add_store_commands(CLI::App& app);  ///< store check|rebuild|gc
 [[nodiscard]] Command add_why_command(CLI::App& app);
 [[nodiscard]] Command add_explain_command(CLI::App& app);

@@ -56,11 +56,12 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   set_example(app, "assay run experiments/demo.toml");
   std::vector<Command> commands;
-  for (auto* add :
-       {add_study_commands, add_look_commands, add_store_commands, add_doctor_command}) {
+  for (auto* add : {add_study_commands, add_store_commands, add_doctor_command}) {
     for (Command& command : add(app)) commands.push_back(std::move(command));
   }
-  for (auto* add : {add_why_command, add_explain_command}) commands.push_back(add(app));
+  for (auto* add : {add_status_command, add_log_command, add_why_command, add_explain_command,
+                    add_methods_command})
+    commands.push_back(add(app));
   for (const auto& [name, what] : kWorkerCommands) app.add_subcommand(name, what);
   if (!first.empty() && !first.starts_with('-')) check_command(app, std::string(first));
   try {

@@ -56,6 +56,9 @@ struct Plan {
 
 /// What a person calls a job: `train faprompt:paper K=5 seed 0 on synth-a`, by id.
 [[nodiscard]] std::map<std::string, std::string> job_labels(const Plan& plan);
+/// The same from what a store keeps.
+[[nodiscard]] std::map<std::string, std::string> job_labels(const std::vector<JobRecord>& jobs,
+                                                            const std::vector<StudyCell>& cells);
 
 /// From the measured costs of the store (`Store::seconds_per_work`): nothing before the first
 /// measurement of the job's class.

@@ -1,6 +1,7 @@
 #include "results/table.h"
 #include "runner/plan.h"
 
+#include <string_view>
 #include <unordered_map>
 
 namespace assay {
@@ -14,34 +15,50 @@ std::string variant_of(const StudyCell& cell) {
   return text;
 }
 
-std::string encode_label(const Job& job) {
-  const nlohmann::json part = job.spec()["part"];
-  return fmt::format("encode {} ({})", part["dataset"].get<std::string>(),
-                     part["split"].get<std::string>());
+/// Of a job that no cell names: a training or an evaluation by hand, an encoding.
+std::string own_label(const JobRecord& job) {
+  const nlohmann::json spec = nlohmann::json::parse(job.spec);
+  const auto named = [](const nlohmann::json& part) {
+    return fmt::format("{} ({})", part.at("dataset").get<std::string>(),
+                       part.at("split").get<std::string>());
+  };
+  std::string text = job.kind;
+  if (spec.contains("method")) text += " " + spec["method"].get<std::string>();
+  if (spec.contains("seed")) text += " seed " + spec["seed"].dump();
+  if (spec.contains("part")) return fmt::format("{} {}", text, named(spec["part"]));
+  for (const nlohmann::json& part : spec.value("parts", nlohmann::json::array())) {
+    text += " " + named(part);
+  }
+  return text;
 }
 
 }  // namespace
 
 std::map<std::string, std::string> job_labels(const Plan& plan) {
+  return job_labels(job_records(plan), plan.cells);
+}
+
+std::map<std::string, std::string> job_labels(const std::vector<JobRecord>& jobs,
+                                              const std::vector<StudyCell>& cells) {
   std::map<std::string, std::string> labels;
-  std::unordered_map<std::string, const Job*> jobs;
-  for (const Job& job : plan.jobs) {
-    labels[job.id] = job.kind == JobKind::kEncode ? encode_label(job) : to_string(job.kind);
-    jobs[job.id] = &job;
-  }
-  for (const StudyCell& cell : plan.cells) {
+  std::unordered_map<std::string_view, const JobRecord*> by_id;
+  for (const JobRecord& job : jobs) by_id[job.id] = &job;
+  for (const StudyCell& cell : cells) {  // The first cell of a job names it.
     const std::string variant = variant_of(cell);
-    std::string& label = labels[cell.job];
-    if (label.find(' ') == std::string::npos) {  // Else named by the study's first cell of the job.
-      label = fmt::format("evaluate {}{} on {}", variant,
-                          cell.seed ? fmt::format(" seed {}", *cell.seed) : "", cell.dataset);
+    labels.try_emplace(
+        cell.job, fmt::format("evaluate {}{} on {}", variant,
+                              cell.seed ? fmt::format(" seed {}", *cell.seed) : "", cell.dataset));
+    const auto judged = by_id.find(cell.job);
+    if (judged == by_id.end()) continue;
+    for (const std::string& needed : judged->second->dependencies) {
+      const auto job = by_id.find(needed);
+      if (job == by_id.end() || job->second->kind != "train" || labels.contains(needed)) continue;
+      const auto seed = nlohmann::json::parse(job->second->spec).at("seed").get<std::int64_t>();
+      labels[needed] = fmt::format("train {} seed {} on {}", variant, seed, cell.train_dataset);
     }
-    for (const std::string& needed : jobs.at(cell.job)->dependencies) {
-      const Job& job = *jobs.at(needed);
-      if (job.kind != JobKind::kTrain || labels[needed].find(' ') != std::string::npos) continue;
-      labels[needed] = fmt::format("train {} seed {} on {}", variant,
-                                   job.spec()["seed"].get<std::int64_t>(), cell.train_dataset);
-    }
+  }
+  for (const JobRecord& job : jobs) {
+    if (!labels.contains(job.id)) labels[job.id] = own_label(job);
   }
   return labels;
 }

@@ -1,9 +1,12 @@
 #include "runner/progress.h"
 
+#include "core/optional_json.h"
+
 #include <fmt/chrono.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <ctime>
 
@@ -24,15 +27,78 @@ std::string describe_job(const std::string& label, const nlohmann::json& progres
   return text;
 }
 
-std::size_t terminal_width(int descriptor) {
+struct TerminalSize {
+  std::size_t rows = 24, columns = 80;
+};
+
+TerminalSize terminal_size(int descriptor) {
   winsize size{};
-  return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return {};
+  return {.rows = std::max<std::size_t>(size.ws_row, 3), .columns = size.ws_col};
+}
+
+/// The first `columns` characters of UTF-8.
+std::string cut(const std::string& text, std::size_t columns) {
+  std::size_t size = 0;
+  for (std::size_t characters = 0; size < text.size(); ++size) {
+    const bool starts = (static_cast<unsigned char>(text[size]) & 0xC0) != 0x80;
+    if (starts && ++characters > columns) break;
+  }
+  return text.substr(0, size);
+}
+
+std::string ends_text(const RunState& state) {
+  if (!state.remaining_seconds) return "";
+  const std::time_t end = std::time(nullptr) + static_cast<std::time_t>(*state.remaining_seconds);
+  return fmt::format("; ends about {:%H:%M} ({})", fmt::localtime(end),
+                     duration_text(*state.remaining_seconds));
+}
+
+std::string gang_text(const RunState& state, int gang, const std::string& label) {
+  const auto progress = state.progress.find(gang);
+  return describe_job(label,
+                      progress == state.progress.end() ? nlohmann::json() : progress->second);
 }
 
 }  // namespace
 
-void say(std::FILE* stream, std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stream) == text.size()) std::fflush(stream);
+bool say(std::FILE* stream, std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stream) == text.size() &&
+         std::fflush(stream) == 0;
+}
+
+nlohmann::json to_json(const RunState& state) {
+  nlohmann::json running = nlohmann::json::array();
+  for (const auto& [gang, label] : state.running) {
+    const auto progress = state.progress.find(gang);
+    running.push_back(
+        {{"gang", gang},
+         {"job", label},
+         {"progress", progress == state.progress.end() ? nlohmann::json() : progress->second}});
+  }
+  return {{"total", state.total},
+          {"done", state.done},
+          {"failed", state.failed},
+          {"remaining_seconds", optional_json(state.remaining_seconds)},
+          {"running", std::move(running)}};
+}
+
+RunState run_state_from_json(const nlohmann::json& json) {
+  RunState state{.remaining_seconds = {}, .running = {}, .progress = {}};
+  try {
+    state.total = json.at("total");
+    state.done = json.at("done");
+    state.failed = json.at("failed");
+    state.remaining_seconds = optional_value<double>(json.at("remaining_seconds"));
+    for (const nlohmann::json& running : json.at("running")) {
+      const int gang = running.at("gang");
+      state.running[gang] = running.at("job");
+      state.progress[gang] = running.at("progress");
+    }
+  } catch (const nlohmann::json::exception&) {
+    return {};  // Of another build: it says nothing that lasts.
+  }
+  return state;
 }
 
 std::string duration_text(double seconds) {
@@ -53,17 +119,22 @@ std::string describe(const RunState& state) {
   if (state.failed > 0) text += fmt::format(" {} failed", state.failed);
   const char* separator = " ";
   for (const auto& [gang, label] : state.running) {
-    const auto progress = state.progress.find(gang);
-    text += separator + describe_job(label, progress == state.progress.end() ? nlohmann::json()
-                                                                             : progress->second);
+    text += separator + gang_text(state, gang, label);
     separator = " | ";
   }
-  if (state.remaining_seconds) {
-    const std::time_t end = std::time(nullptr) + static_cast<std::time_t>(*state.remaining_seconds);
-    text += fmt::format("; ends about {:%H:%M} ({})", fmt::localtime(end),
-                        duration_text(*state.remaining_seconds));
+  return text + ends_text(state);
+}
+
+std::vector<std::string> live_lines(const RunState& state) {
+  const std::size_t over = state.done + state.failed + state.running.size();
+  std::string head = fmt::format("[{}/{}] {} running, {} waiting", state.done, state.total,
+                                 state.running.size(), state.total - std::min(over, state.total));
+  if (state.failed > 0) head += fmt::format(", {} failed", state.failed);
+  std::vector<std::string> lines = {head + ends_text(state)};
+  for (const auto& [gang, label] : state.running) {
+    lines.push_back(fmt::format("  gang {}: {}", gang, gang_text(state, gang, label)));
   }
-  return text;
+  return lines;
 }
 
 ProgressView::ProgressView(std::FILE* stream, bool quiet)
@@ -87,14 +158,27 @@ void ProgressView::update(const RunState& state) {
     return;
   }
   clear();
-  say(stream_, describe(state).substr(0, terminal_width(::fileno(stream_)) - 1));
-  shown_ = true;
+  const TerminalSize size = terminal_size(::fileno(stream_));
+  std::vector<std::string> lines = live_lines(state);
+  if (lines.size() > size.rows - 1) {
+    const std::size_t hidden = lines.size() - (size.rows - 2);
+    lines.resize(size.rows - 2);
+    lines.push_back(fmt::format("  and {} more gangs", hidden));
+  }
+  std::string text;
+  for (const std::string& line : lines) {
+    text += (text.empty() ? "" : "\n") + cut(line, size.columns - 1);
+  }
+  say(stream_, text);
+  shown_ = lines.size();
 }
 
 void ProgressView::clear() {
-  if (!shown_) return;
-  say(stream_, "\r\x1b[K");
-  shown_ = false;
+  if (shown_ == 0) return;
+  std::string text = "\r\x1b[K";
+  for (std::size_t line = 1; line < shown_; ++line) text += "\x1b[A\x1b[K";
+  say(stream_, text);
+  shown_ = 0;
 }
 
 }  // namespace assay

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace assay {
 
@@ -20,7 +21,13 @@ struct RunState {
   std::map<int, nlohmann::json> progress;   ///< By gang: fields of `JobControl::progress`.
 };
 
-/// Shows a run to a person on stderr: one live line on a terminal, plain lines in a log or a pipe.
+/// What the coordinator leaves for `assay status` (`Workspace::live`), and back; of what is no such
+/// state an empty one.
+[[nodiscard]] nlohmann::json to_json(const RunState& state);
+[[nodiscard]] RunState run_state_from_json(const nlohmann::json& json);
+
+/// Shows a run to a person on stderr: a few live lines on a terminal, plain lines in a log or a
+/// pipe.
 class ProgressView {
  public:
   /// `stream` is a terminal or not; `quiet` shows failures alone.
@@ -31,7 +38,7 @@ class ProgressView {
 
   /// A line that stays: a job done or failed, a retry.
   void line(const std::string& text, bool important = false);
-  /// The live line; plain logs get one every 30 s at most.
+  /// The live lines; plain logs get one every 30 s at most.
   void update(const RunState& state);
 
  private:
@@ -39,14 +46,16 @@ class ProgressView {
 
   std::FILE* stream_;
   bool terminal_, quiet_;
-  bool shown_ = false;
+  std::size_t shown_ = 0;  // Live lines on the terminal.
   std::chrono::steady_clock::time_point last_;
 };
 
 /// `[12/40] train faprompt:paper seed 0: step 30/60, loss 2.31; ends about 16:42 (3 min)`.
 [[nodiscard]] std::string describe(const RunState& state);
-/// Prints to a person who may have gone: a closed pipe is no reason to stop working.
-void say(std::FILE* stream, std::string_view text);
+/// The same in lines: what is done, waits and failed and when all ends, then each gang's job.
+[[nodiscard]] std::vector<std::string> live_lines(const RunState& state);
+/// Prints to a person who may have gone: a closed pipe is no reason to stop working. False then.
+bool say(std::FILE* stream, std::string_view text);
 /// `45 s`, `12 min`, `3.4 h`.
 [[nodiscard]] std::string duration_text(double seconds);
 /// `12 kB`, `3.1 GB`, as disks are sold.

@@ -159,7 +159,7 @@ class LiveFile {
     written_ = now;
     // Not durable on purpose: it says nothing that lasts.
     const std::filesystem::path next = path_.string() + ".next";
-    std::ofstream(next) << describe(state);
+    std::ofstream(next) << to_json(state).dump() << "\n";
     std::error_code ignored;
     std::filesystem::rename(next, path_, ignored);
   }

@@ -16,8 +16,8 @@ struct Workspace {
   [[nodiscard]] std::filesystem::path digests(const std::string& name) const {
     return root / "digests" / (name + ".json");
   }
-  /// One line on what runs now, rewritten every second by the coordinator.
-  [[nodiscard]] std::filesystem::path live() const { return root / "live.txt"; }
+  /// What runs now (`RunState` as JSON), rewritten every second by the coordinator.
+  [[nodiscard]] std::filesystem::path live() const { return root / "live.json"; }
   [[nodiscard]] std::filesystem::path gangs() const { return root / "gangs"; }
   /// `jobs/ab/abcdef...`: spec.json, attempt-N/, checkpoint.safetensors, scores.h5, result.json,
   /// whose atomic appearance is what makes a job done.

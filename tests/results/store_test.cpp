@@ -288,6 +288,37 @@ TEST_F(StoreTest, ACellOfOneLevelHasTheNumbersOfThatLevelAlone) {
   EXPECT_EQ(store.metric_values("s", "mean")[0].position, 1);
 }
 
+TEST_F(StoreTest, CountsJobsByKindAndState) {
+  Store store(path_);
+  store.record_study({"s", "", ""}, {job("a"), job("b")}, {});
+  store.record_jobs({job("c")});
+  store.adopt_results(
+      {{"a", {nlohmann::json::object(), {}}}, {"c", {nlohmann::json::object(), {}}}});
+  const auto text = [&](std::string_view study) {
+    std::string counts;
+    for (const StateCount& count : store.count_jobs(study)) {
+      counts += fmt::format("{} {} {};", count.kind, count.state, count.jobs);
+    }
+    return counts;
+  };
+  EXPECT_EQ(text("s"), "evaluate done 1;evaluate planned 1;");
+  EXPECT_EQ(text(""), "evaluate done 2;evaluate planned 1;");
+}
+
+TEST_F(StoreTest, IsReadWhereItsFolderCannotBeWritten) {
+  {
+    Store store(path_);
+    store.record_jobs({job("a")});
+  }
+  Database reader(path_, Access::kRead);
+  EXPECT_NO_THROW(check_version(reader, store_schema()));
+  EXPECT_THROW(reader.execute("DELETE FROM jobs"), StoreError);
+  const Schema next{store_schema().version + 1, "", {}};
+  EXPECT_THAT([&] { check_version(reader, next); },
+              ThrowsMessage<StoreError>(HasSubstr("its folder cannot be written")));
+  EXPECT_THROW(Database(folder_ / "none.db", Access::kRead), StoreError);
+}
+
 class MigrationTest : public StoreTest {
  protected:
   void SetUp() override { std::filesystem::create_directories(path_.parent_path()); }

@@ -18,6 +18,7 @@
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <sstream>
 
 namespace assay {
 namespace {
@@ -261,6 +262,84 @@ TEST_F(StudyRunTest, StatusSaysWhatRunsNow) {
   EXPECT_THAT(status.out, HasSubstr("held by process"));
   for (const ProcessIdentity& rank : ranks) ::kill(rank.pid, SIGCONT);
   EXPECT_EQ(running->wait().exit_code, 0);
+}
+
+TEST_F(StudyRunTest, AStudyThatChangedRunsOnlyWhatChanged) {
+  ASSERT_EQ(run().exit_code, 0);
+  std::string changed = kStudy;
+  changed.replace(changed.find("[10]"), 4, "[10, 3]");
+  write_study(changed);
+  const CommandResult second = run();
+  EXPECT_EQ(second.exit_code, 0) << second.err;
+  EXPECT_THAT(second.err, HasSubstr("8 of 8 jobs done (6 before)"));
+  EXPECT_EQ(attempts().count("encode"), 3U);
+  EXPECT_EQ(attempts().count("train"), 2U);
+  EXPECT_EQ(attempts().count("evaluate"), 3U);
+  write_study(kStudy);
+  EXPECT_THAT(run().err, HasSubstr("6 of 6 jobs done (6 before)"));
+  EXPECT_EQ(numbers(), undisturbed_numbers()) << "what is not wanted any more is not shown";
+}
+
+TEST_F(StudyRunTest, AReadOnlyWorkspaceCanBeLookedAtAndSaysThatItCannotBeUsed) {
+  std::filesystem::create_directories(workspace().root);
+  const std::string root = workspace().root.string();
+  if (::mount("assay-test", root.c_str(), "tmpfs", 0, "size=64m") != 0) {
+    GTEST_SKIP() << "a file system cannot be mounted here: " << std::strerror(errno);
+  }
+  EXPECT_EQ(run().exit_code, 0);
+  const std::string before = numbers();
+  EXPECT_EQ(::mount(nullptr, root.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  const CommandResult refused = run();
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr(root), HasSubstr("a workspace must be writable")));
+  EXPECT_EQ(numbers(), before);
+  for (const char* command : {"status", "log", "plan"}) {
+    std::vector<std::string> words = {command};
+    if (words[0] == "plan") words.push_back(study().string());
+    if (words[0] == "plan") words.insert(words.end(), {"--data", drawings().string()});
+    if (words[0] == "log") words.push_back("--failed");
+    const CommandResult looked = assay(words);
+    EXPECT_EQ(looked.exit_code, 0) << command << ": " << looked.err;
+  }
+  EXPECT_EQ(::umount2(root.c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(StudyRunTest, AStoreOfANewerBuildIsRefusedByEveryCommand) {
+  ASSERT_EQ(run().exit_code, 0);
+  Database(workspace().store()).execute("UPDATE schema_version SET version = 99");
+  for (const CommandResult& refused :
+       {run(), assay({"status"}), assay({"table", study().string()}), assay({"store", "check"})}) {
+    EXPECT_NE(refused.exit_code, 0);
+    EXPECT_THAT(refused.err, AllOf(HasSubstr("store.db: schema version 99, this build of assay"),
+                                   HasSubstr("use the newer build")));
+  }
+}
+
+TEST_F(StudyRunTest, StatusAndLogFollowARunToItsEnd) {
+  const auto running = start_run(1);
+  static_cast<void>(ranks_that_run("train"));
+  std::string job;
+  for (const JobStatus& status : Store(workspace().store()).jobs()) {
+    if (status.kind == "train") job = status.id;
+  }
+  for (const char* folder : {"log", "watch"}) std::filesystem::create_directories(folder_ / folder);
+  RunningCommand log(command({"log", job, "--follow"}), folder_ / "log");
+  RunningCommand watch(command({"status", "--watch", "--json", "--interval", "0.1"}),
+                       folder_ / "watch");
+  EXPECT_EQ(running->wait().exit_code, 0);
+  const CommandResult followed = log.wait(), watched = watch.wait();
+  EXPECT_EQ(followed.exit_code, 0) << followed.err;
+  EXPECT_THAT(followed.out, HasSubstr("loss"));
+  EXPECT_THAT(followed.err, HasSubstr("(done): "));
+  EXPECT_EQ(watched.exit_code, 0) << watched.err;
+  std::vector<nlohmann::json> looks;
+  std::istringstream lines(watched.out);
+  for (std::string line; std::getline(lines, line);) looks.push_back(nlohmann::json::parse(line));
+  ASSERT_GE(looks.size(), 2U);
+  EXPECT_EQ(looks.back()["held_by"], "");
+  EXPECT_EQ(looks.back()["studies"]["tiny"]["train"]["done"], 1);
+  EXPECT_TRUE(looks.front()["now"].is_object());
+  EXPECT_THAT(looks.front().dump(), HasSubstr("train anomalyclip"));
 }
 
 TEST_F(StudyRunTest, FinishesThoughNobodyListens) {

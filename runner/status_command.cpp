@@ -1,0 +1,158 @@
+#include "core/error.h"
+#include "core/file.h"
+#include "runner/commands.h"
+#include "runner/lease.h"
+#include "runner/look.h"
+#include "runner/progress.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+namespace assay {
+namespace {
+
+using nlohmann::json;
+
+struct StatusArguments {
+  Places places;
+  std::string study;
+  bool jobs = false, json = false, watch = false;
+  double interval = 0;  // Seconds; 0: 1 on a terminal, else 10.
+};
+
+json counts_of(const Store& store, const std::string& study) {
+  json counts = json::object();
+  for (const StateCount& count : store.count_jobs(study)) {
+    json& kind = counts[count.kind];
+    kind["total"] = kind.value("total", std::int64_t{0}) + count.jobs;
+    kind[count.state] = count.jobs;
+  }
+  return counts;
+}
+
+/// What the coordinator wrote last, where one lives.
+json live_state(const Workspace& workspace) {
+  if (!std::filesystem::exists(workspace.live())) return nullptr;
+  return json::parse(read_file(workspace.live()), nullptr, /*allow_exceptions=*/false);
+}
+
+json status_of(const StatusArguments& arguments) {
+  const Store store = open_store(arguments.places);
+  const Workspace workspace = arguments.places.paths();
+  json status = {{"workspace", workspace.root.string()},
+                 {"held_by", lease_holder(workspace.root)},
+                 {"now", nullptr},
+                 {"studies", json::object()},
+                 {"running", json::array()}};
+  for (const StudyRecord& study : store.studies()) {
+    if (!arguments.study.empty() && study.name != arguments.study) continue;
+    status["studies"][study.name] = counts_of(store, study.name);
+  }
+  if (!arguments.study.empty() && status["studies"].empty()) {
+    throw ConfigError("{}: study '{}' was never run here", arguments.places.workspace,
+                      arguments.study);
+  }
+  for (const Attempt& attempt : store.open_attempts()) {
+    status["running"].push_back({{"job", attempt.job},
+                                 {"kind", store.job(attempt.job).kind},
+                                 {"attempt", attempt.number},
+                                 {"gang", attempt.gang},
+                                 {"ranks", attempt.ranks},
+                                 {"started_at", attempt.started_at},
+                                 {"log", attempt.log_path}});
+  }
+  if (arguments.jobs) {
+    const auto labels = stored_labels(store);
+    for (const JobStatus& job : store.jobs(arguments.study)) {
+      status["jobs"].push_back({{"id", job.id},
+                                {"kind", job.kind},
+                                {"state", job.state},
+                                {"attempts", job.num_attempts},
+                                {"label", labels.at(job.id)},
+                                {"class", job.cost_class}});
+    }
+  }
+  if (!status["held_by"].get<std::string>().empty()) status["now"] = live_state(workspace);
+  return status;
+}
+
+std::string to_text(const json& status) {
+  const std::string holder = status["held_by"];
+  std::string text = fmt::format("workspace {}: {}\n", status["workspace"].get<std::string>(),
+                                 holder.empty() ? "idle" : "held by " + holder);
+  for (const auto& [name, kinds] : status["studies"].items()) {
+    text += fmt::format("study {}\n", name);
+    for (const auto& [kind, counts] : kinds.items()) {
+      text += fmt::format("  {:<9} {:>4} of {} done, {} running, {} failed\n", kind,
+                          counts.value("done", 0), counts.value("total", 0),
+                          counts.value("running", 0), counts.value("failed", 0));
+    }
+  }
+  for (const json& job : status["running"]) {
+    text += fmt::format("running: {} {} on gang {}, {} ranks, since {}\n",
+                        job["kind"].get<std::string>(), job["job"].get<std::string>().substr(0, 12),
+                        job["gang"].get<int>(), job["ranks"].get<int>(),
+                        job["started_at"].get<std::string>());
+  }
+  for (const json& job : status.value("jobs", json::array())) {
+    text += fmt::format("{}  {:<8}  {}\n", job["id"].get<std::string>().substr(0, 12),
+                        job["state"].get<std::string>(), job["label"].get<std::string>());
+  }
+  if (status["now"].is_object()) {
+    for (const std::string& line : live_lines(run_state_from_json(status["now"]))) {
+      text += line + "\n";
+    }
+  }
+  return text;
+}
+
+/// Until nobody holds the workspace: on a terminal repainted, else a line whenever it says more.
+int watch(const StatusArguments& arguments) {
+  const bool terminal = ::isatty(STDOUT_FILENO) != 0;
+  const std::chrono::duration<double> interval(arguments.interval > 0 ? arguments.interval
+                                                                      : (terminal ? 1.0 : 10.0));
+  std::string shown;
+  while (true) {
+    const json status = status_of(arguments);
+    std::string text = arguments.json ? status.dump() + "\n" : to_text(status);
+    if (!terminal && !arguments.json && status["now"].is_object()) {
+      text = describe(run_state_from_json(status["now"])) + "\n";
+    }
+    if (terminal && !arguments.json) text = "\x1b[H\x1b[2J" + text;
+    if (text != shown && !say(stdout, text)) return 0;  // Nobody reads any more.
+    shown = text;
+    if (status["held_by"] == "") return 0;
+    std::this_thread::sleep_for(interval);
+  }
+}
+
+int status_command(const StatusArguments& arguments) {
+  if (arguments.watch) return watch(arguments);
+  const json status = status_of(arguments);
+  say(stdout, arguments.json ? status.dump(2) + "\n" : to_text(status));
+  return 0;
+}
+
+}  // namespace
+
+Command add_status_command(CLI::App& app) {
+  const auto status = std::make_shared<StatusArguments>();
+  CLI::App* command = app.add_subcommand("status", "what is done, runs, failed");
+  command->add_option("STUDY", status->study, "name of a study (default: all)");
+  add_workspace(*command, status->places);
+  command->add_flag("--jobs", status->jobs, "list every job with the id that 'log' takes");
+  command->add_flag("--watch", status->watch, "again and again, until nothing runs");
+  command
+      ->add_option("--interval", status->interval,
+                   "seconds between looks (default: 1 on a terminal, else 10)")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--json", status->json, "for machines; with --watch one object a line");
+  set_example(*command, "assay status --workspace demo/workspace --watch");
+  return {command, [status] { return status_command(*status); }};
+}
+
+}  // namespace assay

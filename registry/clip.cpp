@@ -52,7 +52,8 @@ TransformerBlock block_of(const TensorMap& weights, const std::string& tower, st
           .c_fc_weight = get("mlp.c_fc.weight"),
           .c_fc_bias = get("mlp.c_fc.bias"),
           .c_proj_weight = get("mlp.c_proj.weight"),
-          .c_proj_bias = get("mlp.c_proj.bias")};
+          .c_proj_bias = get("mlp.c_proj.bias"),
+          .packed = nullptr};
 }
 
 constexpr const char* kVision = "visual.transformer.";
@@ -187,6 +188,7 @@ void Clip::collect_blocks() {
   }
   for (std::int64_t i = 0; i < sizes_.text_layers; ++i) {
     text_blocks_.push_back(block_of(weights_, kText, i));
+    pack(text_blocks_.back());
   }
 }
 

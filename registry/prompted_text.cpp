@@ -49,27 +49,133 @@ at::Tensor suffix_mask(std::int64_t rows, std::int64_t prefix_rows, at::TensorOp
   return above.triu(prefix_rows + 1);
 }
 
+// Attention of suffix rows, q, k, v of [P, heads, S, 64], to the prefix and one another:
+// [P, S, W], or of the end tokens alone, which see all others: [P, 1, W].
+at::Tensor attend_suffix(const Heads& own,
+                         const at::Tensor& prefix_keys,
+                         const at::Tensor& prefix_values,
+                         bool ends_alone) {
+  const std::int64_t prompts = own.q.size(0), rows = own.q.size(2);
+  const at::Tensor keys = at::cat({prefix_keys.expand({prompts, -1, -1, -1}), own.k}, 2);
+  const at::Tensor values = at::cat({prefix_values.expand({prompts, -1, -1, -1}), own.v}, 2);
+  if (ends_alone) return attend(own.q.narrow(2, rows - 1, 1), keys, values);
+  return attend(own.q, keys, values, /*causal=*/false,
+                suffix_mask(rows, prefix_keys.size(2), keys.options()));
+}
+
+// What becomes of prompts [P, S, T] when deep prompts overwrite rows of them.
+struct Overwritten {
+  std::int64_t lost = 0;      // Rows that exist in block 1 only.
+  bool end_is_among = false;  // Then what block 1 does to any row is lost.
+  std::int64_t end_row = 0;   // Of the end token in the whole prompt.
+
+  Overwritten(std::int64_t prefix_rows, std::int64_t suffix_rows, const DeepPrompts& deep)
+      : lost(std::max<std::int64_t>(overwritten_end(deep) - prefix_rows, 0)),
+        end_is_among(prefix_rows + suffix_rows <= overwritten_end(deep)),
+        end_row(prefix_rows + suffix_rows - 1) {}
+};
+
+// Prompts that are on their way through the tower, their rows one after another.
+struct Stream {
+  std::int64_t prompts, rows;
+  at::Tensor x;  // [prompts * rows, T]
+  std::size_t suffix;
+
+  void drop_rows(std::int64_t count) {
+    x = x.view({prompts, rows, -1}).narrow(1, count, rows - count).flatten(0, 1);
+    rows -= count;
+  }
+  void keep_ends() {
+    x = x.view({prompts, rows, -1}).select(1, rows - 1);
+    rows = 1;
+  }
+};
+
+// Rows first .. of the heads of all rows, [1, heads, rows, 64], as those of a stream: [P, heads, S,
+// 64].
+Heads heads_of(const Heads& all, std::int64_t first, const Stream& stream) {
+  const auto part = [&](const at::Tensor& heads) {
+    return heads[0]
+        .narrow(1, first, stream.prompts * stream.rows)
+        .unflatten(1, {stream.prompts, stream.rows})
+        .transpose(0, 1);
+  };
+  return {part(all.q), part(all.k), part(all.v)};
+}
+
 }  // namespace
 
-TextPrefix encode_prefix(const Clip& clip, const at::Tensor& embeddings, const DeepPrompts& deep) {
+PrefixedTexts encode_prefix(const Clip& clip,
+                            const at::Tensor& embeddings,
+                            const DeepPrompts& deep,
+                            const std::vector<at::Tensor>& suffixes) {
   check_depth(clip, deep);
-  TextPrefix prefix;
-  at::Tensor x = embeddings.unsqueeze(0);
-  for (std::int64_t block = 1; block <= clip.sizes().text_layers; ++block) {
+  const std::int64_t prefix_rows = embeddings.size(0), layers = clip.sizes().text_layers;
+  std::vector<Stream> streams = {{1, prefix_rows, embeddings, 0}};  // The prefix first.
+  for (std::size_t i = 0; i < suffixes.size(); ++i) {
+    const std::int64_t rows = suffixes[i].size(1);
+    if (Overwritten(prefix_rows, rows, deep).end_is_among) continue;
+    streams.push_back({suffixes[i].size(0), rows, suffixes[i].flatten(0, 1), i});
+  }
+
+  PrefixedTexts out;
+  for (std::int64_t block = 1; block <= layers; ++block) {
+    Stream& prefix = streams.front();
     at::Tensor rows = deep_rows(deep, block);
     if (rows.defined()) {
-      rows = round_if_asked(rows, deep).unsqueeze(0);
-      x = deep.concat ? at::cat({rows, x}, 1) : overwrite(x, rows);
+      rows = round_if_asked(rows, deep);
+      prefix.x = deep.concat ? at::cat({rows, prefix.x})
+                             : overwrite(prefix.x.unsqueeze(0), rows.unsqueeze(0)).squeeze(0);
+      prefix.rows = prefix.x.size(0);
+    }
+    std::vector<at::Tensor> parts = {prefix.x}, attended;
+    for (std::size_t i = 1; i < streams.size(); ++i) {
+      const std::int64_t lost = Overwritten(prefix_rows, streams[i].rows, deep).lost;
+      if (block == 2 && lost > 0) streams[i].drop_rows(lost);
+      parts.push_back(streams[i].x);
     }
     const TransformerBlock& weights = clip.text_block(block);
-    const Heads heads = project_heads(weights, x);
-    prefix.keys.push_back(heads.k);
-    prefix.values.push_back(heads.v);
-    x = finish_block(weights, x, heads, deep.activation, /*causal=*/true);
-    if (rows.defined() && deep.concat) x = x.narrow(1, rows.size(1), x.size(1) - rows.size(1));
+    const Heads heads = project_heads(weights, at::cat(parts).unsqueeze(0));
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+      Stream& stream = streams[i];
+      const Heads own = heads_of(heads, first, stream);
+      first += stream.prompts * stream.rows;
+      if (i == 0) {
+        out.prefix.keys.push_back(own.k);
+        out.prefix.values.push_back(own.v);
+        attended.push_back(attend(own.q, own.k, own.v, /*causal=*/true).flatten(0, 1));
+        continue;
+      }
+      attended.push_back(attend_suffix(own, out.prefix.keys.back(), out.prefix.values.back(),
+                                       /*ends_alone=*/block == layers)
+                             .flatten(0, 1));
+      if (block == layers) stream.keep_ends();
+      parts[i] = stream.x;
+    }
+    const at::Tensor x = finish_block(weights, at::cat(parts), at::cat(attended), deep.activation);
+    first = 0;
+    for (Stream& stream : streams) {
+      stream.x = x.narrow(0, first, stream.prompts * stream.rows);
+      first += stream.prompts * stream.rows;
+    }
+    if (rows.defined() && deep.concat) {
+      prefix.x = prefix.x.narrow(0, rows.size(0), prefix.rows - rows.size(0));
+      prefix.rows = prefix.x.size(0);
+    }
   }
-  prefix.last = x.squeeze(0);
-  return prefix;
+
+  out.prefix.last = streams.front().x;
+  out.texts.resize(suffixes.size());
+  for (std::size_t i = 1; i < streams.size(); ++i) {
+    out.texts[streams[i].suffix] = clip.project_text(streams[i].x);
+  }
+  for (std::size_t i = 0; i < suffixes.size(); ++i) {
+    if (!out.texts[i].defined()) {  // Its end is overwritten.
+      out.texts[i] = encode_suffixes(clip, out.prefix, prefix_rows, suffixes[i], deep);
+    }
+  }
+  return out;
 }
 
 at::Tensor encode_suffixes(const Clip& clip,
@@ -77,30 +183,21 @@ at::Tensor encode_suffixes(const Clip& clip,
                            std::int64_t prefix_rows,
                            const at::Tensor& suffix,
                            const DeepPrompts& deep) {
-  const std::int64_t prompts = suffix.size(0);
-  const std::int64_t end_row = prefix_rows + suffix.size(1) - 1;
-  if (end_row < overwritten_end(deep)) {  // What block 1 does to these rows is lost.
-    return clip.project_text(prefix.last.narrow(0, end_row, 1)).expand({prompts, -1});
+  const std::int64_t prompts = suffix.size(0), layers = clip.sizes().text_layers;
+  const Overwritten overwritten(prefix_rows, suffix.size(1), deep);
+  if (overwritten.end_is_among) {
+    return clip.project_text(prefix.last.narrow(0, overwritten.end_row, 1)).expand({prompts, -1});
   }
-  const std::int64_t lost = std::max<std::int64_t>(overwritten_end(deep) - prefix_rows, 0);
-  const std::int64_t layers = clip.sizes().text_layers;
   at::Tensor x = suffix;
   for (std::int64_t block = 1; block <= layers; ++block) {
-    if (block == 2 && lost > 0) x = x.narrow(1, lost, x.size(1) - lost);
+    const std::int64_t lost = block == 2 ? overwritten.lost : 0;
+    if (lost > 0) x = x.narrow(1, lost, x.size(1) - lost);
     const TransformerBlock& weights = clip.text_block(block);
-    const at::Tensor& keys = prefix.keys[static_cast<std::size_t>(block - 1)];
-    const at::Tensor& values = prefix.values[static_cast<std::size_t>(block - 1)];
-    Heads heads = project_heads(weights, x);
-    heads.k = at::cat({keys.expand({prompts, -1, -1, -1}), heads.k}, 2);
-    heads.v = at::cat({values.expand({prompts, -1, -1, -1}), heads.v}, 2);
-    at::Tensor mask;
-    if (block < layers) {
-      mask = suffix_mask(x.size(1), keys.size(2), keys.options());
-    } else {  // Only the end token's row is read; it sees all others.
-      heads.q = heads.q.narrow(2, x.size(1) - 1, 1);
-      x = x.narrow(1, x.size(1) - 1, 1);
-    }
-    x = finish_block(weights, x, heads, deep.activation, /*causal=*/false, mask);
+    const at::Tensor attended = attend_suffix(
+        project_heads(weights, x), prefix.keys[static_cast<std::size_t>(block - 1)],
+        prefix.values[static_cast<std::size_t>(block - 1)], /*ends_alone=*/block == layers);
+    if (block == layers) x = x.narrow(1, x.size(1) - 1, 1);
+    x = finish_block(weights, x, attended, deep.activation);
   }
   return clip.project_text(x.squeeze(1));
 }

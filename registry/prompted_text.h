@@ -28,17 +28,26 @@ struct TextPrefix {
   at::Tensor last;                       ///< [rows, T] after the last block, before ln_final.
 };
 
-/// The prefix of `embeddings` [R, T] (start token and shared context rows, positions already
-/// added), R >= 1. Rows that deep prompts overwrite in every prompt join the prefix from block 2
-/// on: it has max(R, 1 + len) rows there.
-[[nodiscard]] TextPrefix encode_prefix(const Clip& clip,
-                                       const at::Tensor& embeddings,
-                                       const DeepPrompts& deep);
+/// A prefix and what prompts after it give.
+struct PrefixedTexts {
+  TextPrefix prefix;
+  std::vector<at::Tensor> texts;  ///< By suffix tensor: [P, J], not normalised.
+};
 
-/// P prompts that go on after the prefix: `suffix` [P, S, T] (positions added; the last row is the
-/// end token) -> [P, J], not normalised. Suffix rows that lie within the overwritten rows 1..len
-/// exist in block 1 only; an end token among them is read from the prefix. `prefix_rows` is R of
-/// `encode_prefix`.
+/// The prefix of `embeddings` [R, T] (start token and shared context rows, positions already
+/// added), R >= 1, and prompts that go on after it: each of `suffixes` is [P, S, T] (positions
+/// added; the last row is the end token). All rows pass the tower in one stream, which reads its
+/// weights once.
+///
+/// Rows that deep prompts overwrite in every prompt join the prefix from block 2 on: it has
+/// max(R, 1 + len) rows there. Suffix rows among them exist in block 1 only; an end token among
+/// them is read from the prefix.
+[[nodiscard]] PrefixedTexts encode_prefix(const Clip& clip,
+                                          const at::Tensor& embeddings,
+                                          const DeepPrompts& deep,
+                                          const std::vector<at::Tensor>& suffixes = {});
+
+/// More prompts after a prefix: `suffix` as above -> [P, J]. `prefix_rows` is R of `encode_prefix`.
 [[nodiscard]] at::Tensor encode_suffixes(const Clip& clip,
                                          const TextPrefix& prefix,
                                          std::int64_t prefix_rows,

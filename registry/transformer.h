@@ -3,9 +3,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace assay {
+
+struct PackedBlock;
 
 /// Weights of one pre-norm residual block of CLIP, in either tower
 /// (`spec/methods-baselines.md` 1.6):
@@ -16,7 +19,14 @@ namespace assay {
 struct TransformerBlock {
   at::Tensor ln_1_weight, ln_1_bias, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias;
   at::Tensor ln_2_weight, ln_2_bias, c_fc_weight, c_fc_bias, c_proj_weight, c_proj_bias;
+
+  /// Set by `pack`: products of few rows are then computed by `PackedLinear`.
+  std::shared_ptr<const PackedBlock> packed;
 };
+
+/// Prepares a block for products of few rows, as those of the text tower are: where its weights are
+/// float32, on the CPU and frozen.
+void pack(TransformerBlock& block);
 
 /// Width of a head of every CLIP (`spec/methods-baselines.md` 1.1).
 inline constexpr std::int64_t kHeadWidth = 64;
@@ -51,14 +61,20 @@ struct Heads {
                              const at::Tensor& x,
                              const std::string& activation);
 
-/// The rest of a block, once its heads are there: x + r(attend(q, k, v)), then + MLP. `x` holds the
-/// rows of `q`, which may be fewer than those of `k` and `v`.
+/// The rest of a block, once its rows have been attended to: x + r(attended), then + MLP. Both are
+/// [.., W].
+[[nodiscard]] at::Tensor finish_block(const TransformerBlock& block,
+                                      const at::Tensor& x,
+                                      const at::Tensor& attended,
+                                      const std::string& activation);
+
+/// A whole block from its heads: `x` holds the rows of `q`, which may be fewer than those of `k`
+/// and `v`.
 [[nodiscard]] at::Tensor finish_block(const TransformerBlock& block,
                                       const at::Tensor& x,
                                       const Heads& heads,
                                       const std::string& activation,
-                                      bool causal = false,
-                                      const at::Tensor& mask = {});
+                                      bool causal = false);
 
 /// Throws std::invalid_argument unless `activation` is one of the two.
 void check_activation(const std::string& activation);

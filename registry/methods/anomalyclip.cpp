@@ -40,23 +40,23 @@ AnomalyClip::AnomalyClip(const MethodContext& context, std::uint64_t seed) : tex
 
 // The start token is all that the two prompts share: `V_1..V_E object .` and
 // `W_1..W_E damaged object .`.
-TextPair AnomalyClip::encode_pair(const LearnedPrefix& prefix, std::string object) const {
+std::vector<OwnRows> AnomalyClip::prompts_of(std::string object) const {
   std::ranges::replace(object, '_', ' ');
   const std::string& word = switches_.abnormal_word;
   const std::string anomaly = word.empty() ? object : word + " " + object;
-  return {text_.encode(prefix, normal_context_.squeeze(0), text_.embed_words(object + ".")),
-          text_.encode(prefix, abnormal_context_.squeeze(0), text_.embed_words(anomaly + "."))};
+  return {{normal_context_.squeeze(0), text_.embed_words(object + ".")},
+          {abnormal_context_.squeeze(0), text_.embed_words(anomaly + ".")}};
+}
+
+TextPair AnomalyClip::encode_pair(const LearnedPrefix& prefix, const std::string& object) const {
+  const std::vector<OwnRows> prompts = prompts_of(object);
+  return {text_.encode(prefix, prompts[0]), text_.encode(prefix, prompts[1])};
 }
 
 std::vector<at::Tensor> AnomalyClip::shared_terms() const {
-  const LearnedPrefix prefix = text_.encode_shared();
+  if (!switches_.class_aware_train) return text_.encode_shared({}, prompts_of("object")).texts;
   std::vector<at::Tensor> shared;
-  if (switches_.class_aware_train) {
-    append_tensors(prefix, shared);
-  } else {
-    const TextPair texts = encode_pair(prefix, "object");
-    shared = {texts.normal, texts.abnormal};
-  }
+  append_tensors(text_.encode_shared().prefix, shared);
   return shared;
 }
 
@@ -112,12 +112,13 @@ at::Tensor AnomalyClip::loss(const at::Tensor& totals,
 
 void AnomalyClip::prepare_inference() {
   const at::NoGradGuard no_grad;
-  const LearnedPrefix prefix = text_.encode_shared();
   if (switches_.class_aware_test) {
-    word_texts_.emplace(
-        [this, prefix](const std::string& word) { return encode_pair(prefix, word); });
+    word_texts_.emplace([this, prefix = text_.encode_shared().prefix](const std::string& word) {
+      return encode_pair(prefix, word);
+    });
   } else {
-    object_texts_ = encode_pair(prefix, "object");
+    const std::vector<at::Tensor> texts = text_.encode_shared({}, prompts_of("object")).texts;
+    object_texts_ = {texts[0], texts[1]};
   }
 }
 

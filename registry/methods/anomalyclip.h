@@ -44,7 +44,8 @@ class AnomalyClip final : public Method {
     [[nodiscard]] bool local() const { return lambda != 0 && (focal || dice); }
   };
 
-  [[nodiscard]] TextPair encode_pair(const LearnedPrefix& prefix, std::string object) const;
+  [[nodiscard]] std::vector<OwnRows> prompts_of(std::string object) const;
+  [[nodiscard]] TextPair encode_pair(const LearnedPrefix& prefix, const std::string& object) const;
   [[nodiscard]] TextPair own_test_texts(const Batch& batch) const;  // Not of an ensemble.
 
   Switches switches_{};

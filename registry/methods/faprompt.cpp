@@ -97,11 +97,11 @@ void FaPrompt::add_parameters(const MethodContext& context, std::uint64_t seed) 
 std::vector<at::Tensor> FaPrompt::shared_terms() const {
   const at::Tensor normal = normal_context_.squeeze(0);  // [1, E, T]
   const bool compound = switches_.compound_shared;
-  const LearnedPrefix prefix = text_.encode_shared(compound ? normal[0] : at::Tensor());
-  std::vector<at::Tensor> shared = {
-      text_.encode(prefix, compound ? at::Tensor() : normal, normal_words_),
-      text_.encode(prefix, abnormal_context_.squeeze(0), abnormal_words_)};
-  if (switches_.dap) append_tensors(prefix, shared);
+  const LearnedTexts encoded = text_.encode_shared(
+      compound ? normal[0] : at::Tensor(), {{compound ? at::Tensor() : normal, normal_words_},
+                                            {abnormal_context_.squeeze(0), abnormal_words_}});
+  std::vector<at::Tensor> shared = encoded.texts;
+  if (switches_.dap) append_tensors(encoded.prefix, shared);
   return shared;
 }
 
@@ -136,7 +136,7 @@ at::Tensor FaPrompt::refined_prototypes(std::span<const at::Tensor> shared,
       shared.subspan(kPrefix), switches_.compound_shared ? 1 + switches_.normal_tokens : 1);
   const at::Tensor contexts =
       abnormal_context_ + prior.view({-1, 1, 1, prior.size(1)});  // [B, K, E', T]
-  const at::Tensor texts = text_.encode(prefix, contexts.flatten(0, 1), abnormal_words_);
+  const at::Tensor texts = text_.encode(prefix, {contexts.flatten(0, 1), abnormal_words_});
   return prototype(texts.view({prior.size(0), switches_.prompts, -1}));  // [B, J]
 }
 
@@ -149,11 +149,15 @@ at::Tensor FaPrompt::score_of(const Forward& forward) const {
     return std::get<0>(map.max(/*dim=*/1)).to(at::kDouble);
   };
   at::Tensor maxima = switches_.base_max * largest(forward.base_map);
-  if (switches_.dap) maxima = maxima + switches_.refined_max * largest(forward.refined_map);
+  if (forward.refined_map.defined()) {
+    maxima = maxima + switches_.refined_max * largest(forward.refined_map);
+  }
   return (1 - weight) * global + weight * maxima;
 }
 
-FaPrompt::Forward FaPrompt::forward(std::span<const at::Tensor> shared, const Batch& batch) const {
+FaPrompt::Forward FaPrompt::forward(std::span<const at::Tensor> shared,
+                                    const Batch& batch,
+                                    bool with_refined) const {
   const auto map = [&](const TextPair& texts) {
     return at::sigmoid(patch_logits(batch.patch_features, texts, switches_.temperature))
         .select(1, 0);
@@ -164,17 +168,22 @@ FaPrompt::Forward FaPrompt::forward(std::span<const at::Tensor> shared, const Ba
   if (switches_.dap) {
     out.selected = select_patches(out.base_map);
     out.prior = prior_of(batch, out.selected);
+  }
+  const bool refined = switches_.dap && with_refined;
+  if (refined) {
     out.refined_texts = {out.base_texts.normal, unit(refined_prototypes(shared, out.prior))};
     out.refined_map = map(out.refined_texts);
   }
-  out.image_logits = image_logits(batch.global, switches_.dap ? out.refined_texts : out.base_texts,
+  out.image_logits = image_logits(batch.global, refined ? out.refined_texts : out.base_texts,
                                   switches_.temperature);
   out.score = score_of(out);
   return out;
 }
 
 at::Tensor FaPrompt::terms(std::span<const at::Tensor> shared, const Batch& batch) const {
-  const Forward out = forward(shared, batch);
+  const bool reads_refined =
+      switches_.refined_weight != 0 || switches_.ce_weight != 0 || switches_.focal_weight != 0;
+  const Forward out = forward(shared, batch, reads_refined);
   std::vector<at::Tensor> terms = {count_images(batch)};
   const auto add_image_term = [&](double weight, const auto& sum) {
     if (weight == 0) return;

@@ -26,7 +26,8 @@ class FaPrompt final : public Method {
   void prepare_inference() override;
   [[nodiscard]] Prediction predict(const Batch& batch) const override;
 
-  /// What 3.4 computes for a batch. Without DAP the refined values are undefined.
+  /// What 3.4 computes for a batch. Without DAP, or without pass 2, the refined values are
+  /// undefined.
   struct Forward {
     TextPair base_texts;      ///< Unit f_n, f_a: [1, J].
     at::Tensor base_map;      ///< s1^a: float32 [B, N].
@@ -37,7 +38,9 @@ class FaPrompt final : public Method {
     at::Tensor image_logits;  ///< h: float64 [B, 2].
     at::Tensor score;         ///< s: float64 [B].
   };
-  [[nodiscard]] Forward forward(std::span<const at::Tensor> shared, const Batch& batch) const;
+  [[nodiscard]] Forward forward(std::span<const at::Tensor> shared,
+                                const Batch& batch,
+                                bool with_refined = true) const;
 
  private:
   struct Switches {

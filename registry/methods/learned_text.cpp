@@ -41,23 +41,31 @@ at::Tensor LearnedText::embed_words(const std::string& text) const {
   return clip_.embed_tokens(at::tensor(ids, at::kLong));
 }
 
-LearnedPrefix LearnedText::encode_shared(const at::Tensor& shared) const {
+// With positions, [P, rows, T].
+at::Tensor LearnedText::rows_of(const OwnRows& prompts, std::int64_t prefix_rows) const {
+  at::Tensor rows = prompts.words.unsqueeze(0);
+  if (prompts.learned.defined()) {
+    rows = at::cat({prompts.learned, rows.expand({prompts.learned.size(0), -1, -1})}, 1);
+  }
+  check_length(clip_, prefix_rows + rows.size(1));
+  return rows + clip_.text_positions().narrow(0, prefix_rows, rows.size(1));
+}
+
+LearnedTexts LearnedText::encode_shared(const at::Tensor& shared,
+                                        const std::vector<OwnRows>& prompts) const {
   at::Tensor rows = clip_.embed_tokens(at::tensor({Tokenizer::kStart}, at::kLong));
   if (shared.defined()) rows = at::cat({rows, shared});
   const std::int64_t count = rows.size(0);
   check_length(clip_, count);
   rows = rows + clip_.text_positions().narrow(0, 0, count);
-  return {encode_prefix(clip_, rows, deep_), count};
+  std::vector<at::Tensor> suffixes;
+  for (const OwnRows& own : prompts) suffixes.push_back(rows_of(own, count));
+  PrefixedTexts encoded = encode_prefix(clip_, rows, deep_, suffixes);
+  return {{std::move(encoded.prefix), count}, std::move(encoded.texts)};
 }
 
-at::Tensor LearnedText::encode(const LearnedPrefix& prefix,
-                               const at::Tensor& own,
-                               const at::Tensor& words) const {
-  at::Tensor rows = words.unsqueeze(0);
-  if (own.defined()) rows = at::cat({own, rows.expand({own.size(0), -1, -1})}, 1);
-  check_length(clip_, prefix.rows + rows.size(1));
-  rows = rows + clip_.text_positions().narrow(0, prefix.rows, rows.size(1));
-  return encode_suffixes(clip_, prefix.text, prefix.rows, rows, deep_);
+at::Tensor LearnedText::encode(const LearnedPrefix& prefix, const OwnRows& prompts) const {
+  return encode_suffixes(clip_, prefix.text, prefix.rows, rows_of(prompts, prefix.rows), deep_);
 }
 
 void append_tensors(const LearnedPrefix& prefix, std::vector<at::Tensor>& tensors) {

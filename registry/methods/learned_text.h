@@ -18,6 +18,18 @@ struct LearnedPrefix {
   std::int64_t rows = 1;  ///< Start token and shared learned rows.
 };
 
+/// The rows of P prompts after the prefix: own learned ones [P, C, T] (undefined: none, P = 1),
+/// then fixed words [W, T] with the end token last.
+struct OwnRows {
+  at::Tensor learned, words;
+};
+
+/// A prefix, and text features [P, J] of prompts after it.
+struct LearnedTexts {
+  LearnedPrefix prefix;
+  std::vector<at::Tensor> texts;
+};
+
 /// The text side that AnomalyCLIP and FAPrompt share: learned rows before fixed words, in a frozen
 /// tower with deep prompts (`spec/methods-seeds.md` 1.6, 3.3, 3.9).
 class LearnedText {
@@ -30,17 +42,18 @@ class LearnedText {
   /// Token embeddings of `text` and the end token: [rows, T], constant.
   [[nodiscard]] at::Tensor embed_words(const std::string& text) const;
 
-  /// `shared` is [C, T], or undefined where the prompts share the start token alone. Throws
-  /// ConfigError, as `encode` does, where a prompt is longer than the tower's context.
-  [[nodiscard]] LearnedPrefix encode_shared(const at::Tensor& shared = {}) const;
+  /// The prefix (`shared` is [C, T], or undefined where the prompts share the start token alone)
+  /// and, in one pass of the tower, prompts after it; not normalised. Throws ConfigError, as
+  /// `encode` does, where a prompt is longer than the tower's context.
+  [[nodiscard]] LearnedTexts encode_shared(const at::Tensor& shared = {},
+                                           const std::vector<OwnRows>& prompts = {}) const;
 
-  /// P prompts: the prefix, own learned rows [P, C, T] (undefined: none, P = 1), fixed words [W, T]
-  /// with the end token last -> [P, J], not normalised.
-  [[nodiscard]] at::Tensor encode(const LearnedPrefix& prefix,
-                                  const at::Tensor& own,
-                                  const at::Tensor& words) const;
+  /// More prompts after a prefix: [P, J].
+  [[nodiscard]] at::Tensor encode(const LearnedPrefix& prefix, const OwnRows& prompts) const;
 
  private:
+  [[nodiscard]] at::Tensor rows_of(const OwnRows& prompts, std::int64_t prefix_rows) const;
+
   const Clip& clip_;
   const Tokenizer& tokenizer_;
   DeepPrompts deep_;

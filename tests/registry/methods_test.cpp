@@ -11,6 +11,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 
@@ -352,6 +353,27 @@ TEST_F(Methods, RefusePromptsThatAreTooLong) {
   } catch (const ConfigError& error) {
     EXPECT_THAT(error.what(), HasSubstr("expected at most 77, the context of the text tower"));
   }
+}
+
+TEST(FaPrompt, RunsNoPass2WhereNoLossReadsIt) {
+  const auto method = tiny_method(
+      "faprompt:paper",
+      {{"loss.local_weights", {1.0, 0.0}}, {"loss.ce_weight", 0.0}, {"loss.focal_weight", 0.0}});
+  const Batch batch = random_batch(2);
+  std::vector<at::Tensor> shared;
+  for (const at::Tensor& term : method->shared_terms()) {
+    shared.push_back(term.detach().requires_grad_(true));
+  }
+  const auto& faprompt = dynamic_cast<const FaPrompt&>(*method);
+  const FaPrompt::Forward whole = faprompt.forward(shared, batch);
+  const at::Tensor terms = method->terms(shared, batch);
+  const double prior =
+      (whole.prior.to(at::kDouble).square().sum(1) * batch.labels.eq(0)).sum().item<double>();
+  EXPECT_EQ(terms[-1].item<double>(), prior);  // The last of the terms is the prior's.
+  const auto gradients = torch::autograd::grad({terms.sum()}, shared, {}, std::nullopt,
+                                               /*create_graph=*/false, /*allow_unused=*/true);
+  EXPECT_TRUE(gradients[0].defined() && gradients[1].defined());
+  for (std::size_t i = 2; i < gradients.size(); ++i) EXPECT_FALSE(gradients[i].defined());
 }
 
 }  // namespace

@@ -75,7 +75,8 @@ at::Tensor literal(const Prompts& prompts) {
 at::Tensor shared(const Prompts& prompts, std::int64_t prefix_rows) {
   const at::Tensor rows = prompts.shared_rows();
   const TextPrefix prefix =
-      encode_prefix(small_clip(), with_positions(rows.narrow(0, 0, prefix_rows), 0), prompts.deep);
+      encode_prefix(small_clip(), with_positions(rows.narrow(0, 0, prefix_rows), 0), prompts.deep)
+          .prefix;
   const at::Tensor own = rows.narrow(0, prefix_rows, rows.size(0) - prefix_rows);
   const auto suffixes = [&](const at::Tensor& rest) {
     const at::Tensor all = at::cat({own.expand({rest.size(0), -1, -1}), rest}, 1);
@@ -83,6 +84,15 @@ at::Tensor shared(const Prompts& prompts, std::int64_t prefix_rows) {
                            prompts.deep);
   };
   return at::cat({suffixes(Prompts::normal_rest()), suffixes(prompts.abnormal_rest())});
+}
+
+// All prompts in the prefix's own pass.
+at::Tensor together(const Prompts& prompts) {
+  const at::Tensor rows = prompts.shared_rows();
+  const auto suffix = [&](const at::Tensor& rest) { return with_positions(rest, rows.size(0)); };
+  return at::cat(encode_prefix(small_clip(), with_positions(rows, 0), prompts.deep,
+                               {suffix(Prompts::normal_rest()), suffix(prompts.abnormal_rest())})
+                     .texts);
 }
 
 std::vector<at::Tensor> gradients(const at::Tensor& features, const std::vector<at::Tensor>& of) {
@@ -94,27 +104,35 @@ std::vector<at::Tensor> gradients(const at::Tensor& features, const std::vector<
 
 class SharedPrefix : public ::testing::TestWithParam<Case> {};
 
+void expect_same(const at::Tensor& features, const at::Tensor& expected, const Prompts& prompts) {
+  EXPECT_LT(largest_difference(features.detach(), expected.detach()), 5e-6);
+  const auto found = gradients(features, prompts.leaves);
+  const auto expected_gradients = gradients(expected, prompts.leaves);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    // Per-prompt gradients of deep prompts are rounded to half precision before the sum.
+    const bool rounded = prompts.deep.fp16 && i >= 2;
+    if (!found[i].defined()) {  // All of it stood in rows whose block 1 is lost.
+      EXPECT_EQ(expected_gradients[i].abs().max().item<double>(), 0) << "leaf " << i;
+      continue;
+    }
+    EXPECT_LT(largest_difference(found[i], expected_gradients[i]), rounded ? 2e-3 : 1e-5)
+        << "leaf " << i;
+  }
+}
+
 TEST_P(SharedPrefix, GivesTheFeaturesAndGradientsOfWholePrompts) {
   at::set_num_threads(1);
   const Prompts prompts(GetParam());
-  const at::Tensor expected = literal(prompts);
-  const auto expected_gradients = gradients(expected, prompts.leaves);
-
   for (const std::int64_t prefix_rows : {GetParam().normal_length + 1, std::int64_t{1}}) {
-    const at::Tensor features = shared(prompts, prefix_rows);
-    EXPECT_LT(largest_difference(features.detach(), expected.detach()), 5e-6);
-    const auto found = gradients(features, prompts.leaves);
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      // Per-prompt gradients of deep prompts are rounded to half precision before the sum.
-      const bool rounded = prompts.deep.fp16 && i >= 2;
-      if (!found[i].defined()) {  // All of it stood in rows whose block 1 is lost.
-        EXPECT_EQ(expected_gradients[i].abs().max().item<double>(), 0) << "leaf " << i;
-        continue;
-      }
-      EXPECT_LT(largest_difference(found[i], expected_gradients[i]), rounded ? 2e-3 : 1e-5)
-          << "leaf " << i << ", prefix of " << prefix_rows;
-    }
+    SCOPED_TRACE(prefix_rows);
+    expect_same(shared(prompts, prefix_rows), literal(prompts), prompts);
   }
+}
+
+TEST_P(SharedPrefix, GivesThemInOnePassToo) {
+  at::set_num_threads(1);
+  const Prompts prompts(GetParam());
+  expect_same(together(prompts), literal(prompts), prompts);
 }
 
 std::vector<Case> cases() {

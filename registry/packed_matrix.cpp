@@ -1,0 +1,108 @@
+#include "registry/packed_matrix.h"
+
+#include <fmt/format.h>
+#include <immintrin.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace assay {
+namespace {
+
+// As many rows as registers allow: 12 of 16 hold sums.
+constexpr int kRows = 6;
+// Panels are read once from beyond the caches: how many of their rows ahead.
+constexpr std::int64_t kAhead = 16;
+
+// kCount rows and 16 columns of C += A P over `depth` of the k: `a` with rows `k` apart, `panel`
+// [depth, 16], `c` with rows `n` apart. All loops over rows are unrolled: the sums are registers.
+template <int kCount>
+void multiply_tile(const float* __restrict a,
+                   std::int64_t k,
+                   const float* __restrict panel,
+                   std::int64_t depth,
+                   float* __restrict c,
+                   std::int64_t n) {
+  __m256 left[kCount], right[kCount];
+#pragma GCC unroll 6
+  for (int row = 0; row < kCount; ++row) {
+    left[row] = _mm256_loadu_ps(c + row * n);
+    right[row] = _mm256_loadu_ps(c + row * n + 8);
+  }
+  for (std::int64_t x = 0; x < depth; ++x) {
+    const float* next = panel + x * PackedMatrix::kColumns;
+    const __m256 p = _mm256_load_ps(next), q = _mm256_load_ps(next + 8);
+    __builtin_prefetch(next + kAhead * PackedMatrix::kColumns);
+#pragma GCC unroll 6
+    for (int row = 0; row < kCount; ++row) {
+      const __m256 value = _mm256_broadcast_ss(a + row * k + x);
+      left[row] = _mm256_fmadd_ps(value, p, left[row]);
+      right[row] = _mm256_fmadd_ps(value, q, right[row]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int row = 0; row < kCount; ++row) {
+    _mm256_storeu_ps(c + row * n, left[row]);
+    _mm256_storeu_ps(c + row * n + 8, right[row]);
+  }
+}
+
+using Tile = void (*)(const float*, std::int64_t, const float*, std::int64_t, float*, std::int64_t);
+constexpr Tile kTiles[] = {
+    nullptr,          multiply_tile<1>, multiply_tile<2>,    multiply_tile<3>,
+    multiply_tile<4>, multiply_tile<5>, multiply_tile<kRows>};
+
+}  // namespace
+
+PackedMatrix::PackedMatrix(const float* from,
+                           std::int64_t k,
+                           std::int64_t n,
+                           std::int64_t row_stride,
+                           std::int64_t column_stride)
+    : k_(k), n_(n) {
+  if (n % kColumns != 0) {
+    throw std::invalid_argument(
+        fmt::format("a packed matrix of {} columns, expected a multiple of {}", n, kColumns));
+  }
+  // The last prefetches point past the end: no access, but the same memory.
+  const auto count = static_cast<std::size_t>(k * n + kAhead * kColumns);
+  values_.reset(new (std::align_val_t(64)) float[count]);
+  float* to = values_.get();
+  for (std::int64_t panel = 0; panel < n; panel += kColumns) {
+    for (std::int64_t i = 0; i < k; ++i) {
+      for (std::int64_t j = panel; j < panel + kColumns; ++j) {
+        *to++ = from[i * row_stride + j * column_stride];
+      }
+    }
+  }
+}
+
+void PackedMatrix::multiply(const float* a,
+                            std::int64_t m,
+                            const float* bias,
+                            float* c,
+                            std::int64_t first_panel,
+                            std::int64_t last_panel) const {
+  for (std::int64_t row = 0; row < m; ++row) {
+    float* to = c + row * n_ + first_panel * kColumns;
+    const std::int64_t count = (last_panel - first_panel) * kColumns;
+    if (bias == nullptr) {
+      std::fill_n(to, count, 0.0F);
+    } else {
+      std::copy_n(bias + first_panel * kColumns, count, to);
+    }
+  }
+  for (std::int64_t from = 0; from < k_; from += kDepth) {
+    const std::int64_t depth = std::min(kDepth, k_ - from);
+    for (std::int64_t panel = first_panel; panel < last_panel; ++panel) {
+      const std::int64_t column = panel * kColumns;
+      const float* values = values_.get() + column * k_ + from * kColumns;
+      for (std::int64_t row = 0; row < m; row += kRows) {
+        kTiles[std::min<std::int64_t>(kRows, m - row)](a + row * k_ + from, k_, values, depth,
+                                                       c + row * n_ + column, n_);
+      }
+    }
+  }
+}
+
+}  // namespace assay

@@ -75,32 +75,75 @@ struct Overwritten {
         end_row(prefix_rows + suffix_rows - 1) {}
 };
 
-// Prompts that are on their way through the tower, their rows one after another.
-struct Stream {
-  std::int64_t prompts, rows;
-  at::Tensor x;  // [prompts * rows, T]
-  std::size_t suffix;
+// Rows of P prompts, or of the prefix, on their way through the tower: one after another.
+struct Rows {
+  std::int64_t prompts, count;  // `count` rows a prompt.
+  at::Tensor x;                 // [prompts * count, T]
+  std::size_t suffix = 0;       // Which of the suffixes.
 
-  void drop_rows(std::int64_t count) {
-    x = x.view({prompts, rows, -1}).narrow(1, count, rows - count).flatten(0, 1);
-    rows -= count;
-  }
-  void keep_ends() {
-    x = x.view({prompts, rows, -1}).select(1, rows - 1);
-    rows = 1;
+  [[nodiscard]] std::int64_t size() const { return prompts * count; }
+  void keep(std::int64_t first, std::int64_t rows) {
+    x = x.view({prompts, count, -1}).narrow(1, first, rows).flatten(0, 1);
+    count = rows;
   }
 };
 
-// Rows first .. of the heads of all rows, [1, heads, rows, 64], as those of a stream: [P, heads, S,
-// 64].
-Heads heads_of(const Heads& all, std::int64_t first, const Stream& stream) {
-  const auto part = [&](const at::Tensor& heads) {
-    return heads[0]
-        .narrow(1, first, stream.prompts * stream.rows)
-        .unflatten(1, {stream.prompts, stream.rows})
-        .transpose(0, 1);
-  };
-  return {part(all.q), part(all.k), part(all.v)};
+// The prefix as it enters `block`, with the rows that deep prompts put there.
+void enter_block(Rows& prefix, const DeepPrompts& deep, std::int64_t block) {
+  at::Tensor rows = deep_rows(deep, block);
+  if (!rows.defined()) return;
+  rows = round_if_asked(rows, deep);
+  prefix.x = deep.concat ? at::cat({rows, prefix.x})
+                         : overwrite(prefix.x.unsqueeze(0), rows.unsqueeze(0)).squeeze(0);
+  prefix.count = prefix.x.size(0);
+}
+
+// The heads of each part, [P, heads, S, 64], from those of all rows, [1, heads, rows, 64].
+std::vector<Heads> split_heads(const Heads& all, const std::vector<Rows>& parts) {
+  std::vector<Heads> heads;
+  std::int64_t first = 0;
+  for (const Rows& part : parts) {
+    const auto own = [&](const at::Tensor& of_all) {
+      return of_all[0]
+          .narrow(1, first, part.size())
+          .unflatten(1, {part.prompts, part.count})
+          .transpose(0, 1);
+    };
+    heads.push_back({own(all.q), own(all.k), own(all.v)});
+    first += part.size();
+  }
+  return heads;
+}
+
+at::Tensor joined(const std::vector<Rows>& parts) {
+  std::vector<at::Tensor> rows;
+  for (const Rows& part : parts) rows.push_back(part.x);
+  return at::cat(rows);
+}
+
+// All parts, the prefix first, through one block; of prompts only the ends leave the last one.
+void pass_block(const TransformerBlock& weights,
+                const std::string& activation,
+                bool is_last,
+                std::vector<Rows>& parts,
+                TextPrefix& prefix) {
+  const std::vector<Heads> heads =
+      split_heads(project_heads(weights, joined(parts).unsqueeze(0)), parts);
+  prefix.keys.push_back(heads[0].k);
+  prefix.values.push_back(heads[0].v);
+  std::vector<at::Tensor> attended = {
+      attend(heads[0].q, heads[0].k, heads[0].v, /*causal=*/true).flatten(0, 1)};
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    attended.push_back(
+        attend_suffix(heads[i], heads[0].k, heads[0].v, /*ends_alone=*/is_last).flatten(0, 1));
+    if (is_last) parts[i].keep(parts[i].count - 1, 1);
+  }
+  const at::Tensor x = finish_block(weights, joined(parts), at::cat(attended), activation);
+  std::int64_t first = 0;
+  for (Rows& part : parts) {
+    part.x = x.narrow(0, first, part.size());
+    first += part.size();
+  }
 }
 
 }  // namespace
@@ -111,69 +154,32 @@ PrefixedTexts encode_prefix(const Clip& clip,
                             const std::vector<at::Tensor>& suffixes) {
   check_depth(clip, deep);
   const std::int64_t prefix_rows = embeddings.size(0), layers = clip.sizes().text_layers;
-  std::vector<Stream> streams = {{1, prefix_rows, embeddings, 0}};  // The prefix first.
+  std::vector<Rows> parts = {{1, prefix_rows, embeddings}};
   for (std::size_t i = 0; i < suffixes.size(); ++i) {
     const std::int64_t rows = suffixes[i].size(1);
     if (Overwritten(prefix_rows, rows, deep).end_is_among) continue;
-    streams.push_back({suffixes[i].size(0), rows, suffixes[i].flatten(0, 1), i});
+    parts.push_back({suffixes[i].size(0), rows, suffixes[i].flatten(0, 1), i});
   }
 
   PrefixedTexts out;
   for (std::int64_t block = 1; block <= layers; ++block) {
-    Stream& prefix = streams.front();
-    at::Tensor rows = deep_rows(deep, block);
-    if (rows.defined()) {
-      rows = round_if_asked(rows, deep);
-      prefix.x = deep.concat ? at::cat({rows, prefix.x})
-                             : overwrite(prefix.x.unsqueeze(0), rows.unsqueeze(0)).squeeze(0);
-      prefix.rows = prefix.x.size(0);
+    enter_block(parts[0], deep, block);
+    for (std::size_t i = 1; block == 2 && i < parts.size(); ++i) {
+      const std::int64_t lost = Overwritten(prefix_rows, parts[i].count, deep).lost;
+      if (lost > 0) parts[i].keep(lost, parts[i].count - lost);
     }
-    std::vector<at::Tensor> parts = {prefix.x}, attended;
-    for (std::size_t i = 1; i < streams.size(); ++i) {
-      const std::int64_t lost = Overwritten(prefix_rows, streams[i].rows, deep).lost;
-      if (block == 2 && lost > 0) streams[i].drop_rows(lost);
-      parts.push_back(streams[i].x);
-    }
-    const TransformerBlock& weights = clip.text_block(block);
-    const Heads heads = project_heads(weights, at::cat(parts).unsqueeze(0));
-    std::int64_t first = 0;
-    for (std::size_t i = 0; i < streams.size(); ++i) {
-      Stream& stream = streams[i];
-      const Heads own = heads_of(heads, first, stream);
-      first += stream.prompts * stream.rows;
-      if (i == 0) {
-        out.prefix.keys.push_back(own.k);
-        out.prefix.values.push_back(own.v);
-        attended.push_back(attend(own.q, own.k, own.v, /*causal=*/true).flatten(0, 1));
-        continue;
-      }
-      attended.push_back(attend_suffix(own, out.prefix.keys.back(), out.prefix.values.back(),
-                                       /*ends_alone=*/block == layers)
-                             .flatten(0, 1));
-      if (block == layers) stream.keep_ends();
-      parts[i] = stream.x;
-    }
-    const at::Tensor x = finish_block(weights, at::cat(parts), at::cat(attended), deep.activation);
-    first = 0;
-    for (Stream& stream : streams) {
-      stream.x = x.narrow(0, first, stream.prompts * stream.rows);
-      first += stream.prompts * stream.rows;
-    }
-    if (rows.defined() && deep.concat) {
-      prefix.x = prefix.x.narrow(0, rows.size(0), prefix.rows - rows.size(0));
-      prefix.rows = prefix.x.size(0);
-    }
+    pass_block(clip.text_block(block), deep.activation, block == layers, parts, out.prefix);
+    if (deep.concat) parts[0].keep(parts[0].count - prefix_rows, prefix_rows);
   }
 
-  out.prefix.last = streams.front().x;
+  out.prefix.last = parts[0].x;
   out.texts.resize(suffixes.size());
-  for (std::size_t i = 1; i < streams.size(); ++i) {
-    out.texts[streams[i].suffix] = clip.project_text(streams[i].x);
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    out.texts[parts[i].suffix] = clip.project_text(parts[i].x);
   }
   for (std::size_t i = 0; i < suffixes.size(); ++i) {
-    if (!out.texts[i].defined()) {  // Its end is overwritten.
-      out.texts[i] = encode_suffixes(clip, out.prefix, prefix_rows, suffixes[i], deep);
-    }
+    if (out.texts[i].defined()) continue;  // Else its end is overwritten.
+    out.texts[i] = encode_suffixes(clip, out.prefix, prefix_rows, suffixes[i], deep);
   }
   return out;
 }

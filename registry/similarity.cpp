@@ -15,10 +15,20 @@ at::Tensor patch_logits(const at::Tensor& patch_features,
                         double temperature) {
   const auto sizes = patch_features.sizes();  // [B, E, L, N, J]
   const at::Tensor difference = texts.abnormal - texts.normal;
-  const at::Tensor cosines = difference.size(0) == 1
-                                 ? at::matmul(patch_features, difference[0])
-                                 : at::matmul(patch_features.flatten(1, 3), difference.unsqueeze(2))
-                                       .view(sizes.slice(0, 4));
+  at::Tensor cosines;
+  if (difference.size(0) == 1) {
+    cosines = at::matmul(patch_features, difference[0]);
+  } else if (patch_features
+                 .is_cpu()) {  // Image by image: a batched product with one column is slow.
+    std::vector<at::Tensor> of_images;
+    for (std::int64_t i = 0; i < sizes[0]; ++i) {
+      of_images.push_back(at::matmul(patch_features[i], difference[i]));
+    }
+    cosines = at::stack(of_images);
+  } else {
+    cosines =
+        at::matmul(patch_features.flatten(1, 3), difference.unsqueeze(2)).view(sizes.slice(0, 4));
+  }
   // [B, E, L, N] -> [B, L, N]
   return (sizes[1] == 1 ? cosines.select(1, 0) : cosines.mean(1)) / temperature;
 }

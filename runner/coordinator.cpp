@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "runner/attempt_file.h"
 #include "runner/gang.h"
 #include "runner/process.h"
 
@@ -10,7 +11,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <memory>
 #include <optional>
 
@@ -69,7 +69,6 @@ class Coordinator {
     json ready;  // Its first event; null while it starts.
     double started = 0;
     std::optional<std::int64_t> attempt;
-    std::filesystem::path attempt_folder;
     double attempt_started = 0;
     json progress;
   };
@@ -178,7 +177,6 @@ void Coordinator::send(int g, const std::string& job) {
   std::string sha256;
   const std::filesystem::path file = write_run(run, attempt.number, sha256);
   gang.attempt = attempt.id;
-  gang.attempt_folder = file.parent_path();
   gang.attempt_started = now();
   gang.progress = nullptr;
   try {
@@ -252,11 +250,8 @@ bool Coordinator::finish_done(int g, const std::string& job) {
 
 void Coordinator::finish(int g, const AttemptEnd& end, const JobResult* result) {
   RunningGang& gang = gangs_[static_cast<std::size_t>(g)];
-  // For a person who looks into the folder; the store is what counts.
-  std::ofstream(gang.attempt_folder / "exit.json")
-      << json{{"outcome", end.outcome}, {"seconds", end.seconds}, {"message", end.message}}.dump(1)
-      << "\n";
   store_.finish_attempt(*gang.attempt, end, result);
+  write_last_attempt(store_, scheduler_.running(g).value());
   gang.attempt.reset();
 }
 
@@ -411,6 +406,7 @@ void end_remains(const Workspace& workspace, Store& store) {
                                       .exit_code = {},
                                       .signal = {},
                                       .message = "its coordinator died"});
+    write_last_attempt(store, attempt.job);
   }
 }
 

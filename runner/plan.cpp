@@ -489,6 +489,7 @@ json Job::hints() const {
   json all = *shared_hints;
   if (!continues.empty()) all["continues"] = continues;
   if (keeps_state) all["keeps_state"] = true;
+  all["plan"] = {{"cost_class", cost_class}, {"work", work}, {"dependencies", dependencies}};
   return all;
 }
 

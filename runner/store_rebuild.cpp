@@ -43,10 +43,11 @@ JobRecord record_of(const JobFolder& folder) {
     const fs::path file = attempt / "run.json";
     if (!fs::is_regular_file(file)) continue;
     const json run = json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
-    if (!run.is_object() || !run.contains("plan")) continue;
-    record.dependencies = run["plan"].value("dependencies", record.dependencies);
-    record.cost_class = run["plan"].value("cost_class", record.cost_class);
-    record.work = run["plan"].value("work", record.work);
+    if (!run.is_object()) continue;
+    const json plan = run.value("hints", json::object()).value("plan", json::object());
+    record.dependencies = plan.value("dependencies", record.dependencies);
+    record.cost_class = plan.value("cost_class", record.cost_class);
+    record.work = plan.value("work", record.work);
   }
   return record;
 }

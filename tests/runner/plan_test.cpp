@@ -433,6 +433,7 @@ TEST_F(PlanTest, TellsWhatAWorkerNeedsBesideTheIdentity) {
   const Plan p = plan(faprompt_, "targets = ['synth-b']");
   const Job train = of_kind(p, JobKind::kTrain)[0];
   EXPECT_EQ(train.hints().at("preset"), "released");
+  EXPECT_EQ(train.hints().at("plan").at("work"), train.work);
   EXPECT_EQ(train.hints().at("switches").at("cap.K"), 10);
   const TrainSpec spec = train_spec_from_json(train.spec());
   EXPECT_EQ(spec.epochs, 7);

@@ -280,6 +280,43 @@ TEST_F(StudyRunTest, AStudyThatChangedRunsOnlyWhatChanged) {
   EXPECT_EQ(numbers(), undisturbed_numbers()) << "what is not wanted any more is not shown";
 }
 
+TEST_F(StudyRunTest, TheStoreIsMadeAgainFromTheJobFoldersAsItWas) {
+  ASSERT_EQ(run(2).exit_code, 0);
+  const auto content = [&] {
+    Database database(workspace().store());
+    std::vector<std::string> rows;
+    for (const auto& [sql, columns] :
+         {std::pair("SELECT id, kind, spec, state, cost_class, work, result, done_at FROM jobs "
+                    "ORDER BY id",
+                    8),
+          std::pair("SELECT job, needs FROM job_dependencies ORDER BY job, needs", 2),
+          std::pair("SELECT job, number, gang, ranks, host, pid, started_at, ended_at, seconds, "
+                    "outcome, exit_code, signal, message, log_path, cpu_capability, threads, facts "
+                    "FROM attempts JOIN environment ON environment.id = environment "
+                    "ORDER BY job, number",
+                    17),
+          std::pair("SELECT * FROM metrics ORDER BY job, dataset, category, level, metric", 11)}) {
+      Statement select = database.prepare(sql);
+      while (select.step()) {
+        std::string row;
+        for (int i = 0; i < columns; ++i) row += select.text(i) + "|";
+        rows.push_back(row);
+      }
+    }
+    return rows;
+  };
+  const auto before = content();
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(workspace().store().string() + suffix);
+  }
+  const CommandResult rebuilt = assay({"store", "rebuild"});
+  EXPECT_EQ(rebuilt.exit_code, 0) << rebuilt.err;
+  EXPECT_EQ(content(), before);
+  EXPECT_EQ(assay({"store", "check"}).exit_code, 0);
+  EXPECT_THAT(run(2).err, HasSubstr("6 of 6 jobs done (6 before)"));
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+}
+
 TEST_F(StudyRunTest, AReadOnlyWorkspaceCanBeLookedAtAndSaysThatItCannotBeUsed) {
   std::filesystem::create_directories(workspace().root);
   const std::string root = workspace().root.string();

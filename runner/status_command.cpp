@@ -27,7 +27,7 @@ struct StatusArguments {
 json counts_of(const Store& store, const std::string& study) {
   json counts = json::object();
   for (const StateCount& count : store.count_jobs(study)) {
-    json& kind = counts[count.kind];
+    json& kind = counts.emplace(count.kind, json::object()).first.value();
     kind["total"] = kind.value("total", std::int64_t{0}) + count.jobs;
     kind[count.state] = count.jobs;
   }

@@ -10,10 +10,6 @@
 namespace assay {
 namespace {
 
-std::string version_text(int version) {
-  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
-}
-
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
   for (std::size_t begin = 0; begin < text.size();) {
@@ -83,6 +79,10 @@ Gpu gpu_from_json(const nlohmann::json& json) {
           .minor = json.at("minor")};
 }
 
+std::string cuda_version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
 std::string why_no_gpu(int driver_version,
                        int runtime_version,
                        const std::string& error,
@@ -98,7 +98,7 @@ std::string why_no_gpu(int driver_version,
         "the NVIDIA driver is too old: it supports CUDA {}, expected {} or newer (CUDA: {}); "
         "update "
         "the driver, or build with a LibTorch for the older CUDA",
-        version_text(driver_version), version_text(runtime_version), error);
+        cuda_version_text(driver_version), cuda_version_text(runtime_version), error);
   }
   if (visible) {
     return fmt::format(

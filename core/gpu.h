@@ -21,6 +21,9 @@ struct Gpu {
 [[nodiscard]] nlohmann::json to_json(const Gpu& gpu);
 [[nodiscard]] Gpu gpu_from_json(const nlohmann::json& json);
 
+/// `13.0` of 13000, as CUDA counts its versions.
+[[nodiscard]] std::string cuda_version_text(int version);
+
 /// Why CUDA shows no GPU, and what to do. Versions as CUDA counts them, 13000 for 13.0; driver 0:
 /// there is none. `error` is CUDA's own word, `visible` the value of CUDA_VISIBLE_DEVICES.
 [[nodiscard]] std::string why_no_gpu(int driver_version,

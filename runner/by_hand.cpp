@@ -37,10 +37,7 @@ Study study_of(const ByHand& arguments) {
   study.name = "by hand";
   study.backbone.fallback = arguments.backbone;
   if (arguments.image_size > 0) study.image_size.fallback = arguments.image_size;
-  if (!arguments.precision.empty()) {
-    check_precision(arguments.precision);
-    study.precision.fallback = arguments.precision;
-  }
+  if (!arguments.precision.empty()) study.precision.fallback = arguments.precision;
   study.targets = {arguments.target};
   study.seeds = {arguments.seed};
   study.allow_overlap = true;  // A training alone has no target; the table of a study marks it.
@@ -101,6 +98,12 @@ void print_result(const JobRun& run, bool as_json) {
 int run_jobs(const ByHand& arguments, JobKind kind, Communicator& host) {
   Loaded loaded;
   if (arguments.device == "cuda") loaded.device = open_gpu(host);
+  if (!arguments.precision.empty()) {
+    const Gpu* gpu = loaded.device.gpu ? &*loaded.device.gpu : nullptr;
+    if (const std::string reason = why_not(arguments.precision, gpu); !reason.empty()) {
+      throw ConfigError("{}", reason);
+    }
+  }
   const std::unique_ptr<Communicator> own = job_communicator(loaded.device, host);
   Communicator& comm = own ? *own : host;
   const bool leader = comm.rank() == 0;
@@ -161,8 +164,9 @@ Command add(CLI::App& app, JobKind kind, const std::string& help, const std::str
   command->add_option("--backbone", arguments->backbone)->capture_default_str();
   command->add_option("--image-size", arguments->image_size, "pixels (default: the backbone's)");
   add_device(*command, arguments->device);
-  command->add_option("--precision", arguments->precision,
-                      "of products: fp32 (default), tf32, bf16");
+  command
+      ->add_option("--precision", arguments->precision, "of products: fp32 (default), tf32, bf16")
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}));
   if (kind != JobKind::kTrain) {
     command->add_option("--on", arguments->target, "data set")->required();
   }

@@ -20,7 +20,7 @@ void check_versions(const CudaBackend& backend) {
   throw ConfigError(
       "LibTorch is for CUDA {}, libassay_cuda.so for CUDA {}, expected the same; configure with "
       "-DCudaNccl_ROOTS=FOLDER of the other CUDA toolkit and build again",
-      of_torch / 1000, backend.cuda_version() / 1000);
+      cuda_version_text(static_cast<int>(of_torch)), cuda_version_text(backend.cuda_version()));
 }
 
 }  // namespace

@@ -298,6 +298,8 @@ class Planner {
                      {"data_profile", counts_text(test)},
                      {"train_sets", "none"}};
     if (!variant.resolved.notes.empty()) protocol["notes"] = variant.resolved.notes;
+    const std::string of_scores = precision(JobKind::kEvaluate);
+    if (of_scores != kDefaultPrecision) protocol["precision"] = of_scores;
     if (!test.skipped.empty()) protocol["skipped"] = test.skipped;
     const json& switches = variant.resolved.switches;
     if (switches.contains("infer.sigma")) protocol["sigma"] = switches["infer.sigma"];

@@ -11,10 +11,6 @@
 namespace assay {
 namespace {
 
-std::string version_text(int version) {
-  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
-}
-
 /// As nvidia-smi writes it.
 std::string uuid_text(const cudaUUID_t& uuid) {
   std::string text = "GPU";
@@ -30,8 +26,8 @@ class Backend final : public CudaBackend {
   [[nodiscard]] std::string versions() const override {
     int nccl = 0;
     ncclGetVersion(&nccl);
-    return fmt::format("CUDA {}, driver {}, NCCL {}.{}.{}", version_text(runtime_version()),
-                       version_text(driver_version()), nccl / 10000, nccl % 10000 / 100,
+    return fmt::format("CUDA {}, driver {}, NCCL {}.{}.{}", cuda_version_text(runtime_version()),
+                       cuda_version_text(driver_version()), nccl / 10000, nccl % 10000 / 100,
                        nccl % 100);
   }
 

@@ -115,6 +115,13 @@ TEST_F(GpuTest, TheComparisonOfADeviceWithTheCpuHoldsForTheCpu) {
   }
 }
 
+TEST_F(GpuTest, AJobByHandOnACpuRefusesTf32ByName) {
+  const auto result = assay({"train", "faprompt:paper", "--train-on", "synth-a", "--data", "data",
+                             "--precision", "tf32"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("assay: error: precision tf32: a CPU has no TF32"));
+}
+
 TEST(Precision, IsRefusedWhereTheDeviceLacksIt) {
   const Gpu volta{.name = "Tesla V100", .uuid = "", .memory_bytes = 0, .major = 7, .minor = 0};
   const Gpu hopper{.name = "H100", .uuid = "", .memory_bytes = 0, .major = 9, .minor = 0};

@@ -3,12 +3,15 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "runner/process.h"
+#include "runner/progress.h"
 
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <sys/file.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <thread>
@@ -16,7 +19,9 @@
 namespace assay {
 namespace {
 
-constexpr auto kBeatInterval = std::chrono::seconds(10);
+constexpr double kBeatSeconds = 10;
+constexpr double kPatienceSeconds = 60;
+constexpr double kLookSeconds = 0.5;
 
 std::filesystem::path lease_path(const std::filesystem::path& workspace) {
   return workspace / "lease.json";
@@ -37,15 +42,19 @@ std::string describe(const nlohmann::json& lease) {
 
 bool holds(const nlohmann::json& lease,
            const std::filesystem::path& path,
-           std::chrono::duration<double> patience) {
+           const LeaseObserver& observer) {
   const auto holder = process_from_json(lease);
   if (!holder) return false;
   if (const auto alive = is_alive(*holder)) return *alive;
-  const auto start = std::chrono::steady_clock::now();
-  while (std::chrono::steady_clock::now() - start < patience) {
-    std::this_thread::sleep_for(std::min(patience, std::chrono::duration<double>(0.5)));
-    if (read_lease(path) != lease) return true;
-  }
+  observer.say(fmt::format("{}: held by {}; looking for {:.0f} s whether it lives",
+                           path.parent_path().string(), describe(lease), kPatienceSeconds));
+  const double start = observer.now();
+  do {
+    observer.sleep(kLookSeconds);
+    const nlohmann::json present = read_lease(path);
+    if (present.is_null()) return false;  // Given back.
+    if (present != lease) return true;
+  } while (observer.now() - start < kPatienceSeconds);
   return false;
 }
 
@@ -65,10 +74,23 @@ Descriptor lock_decision(const std::filesystem::path& workspace) {
 
 }  // namespace
 
+LeaseObserver real_observer() {
+  return {.now =
+              [] {
+                const auto now = std::chrono::steady_clock::now();
+                return std::chrono::duration<double>(now.time_since_epoch()).count();
+              },
+          .sleep =
+              [](double seconds) {
+                std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+              },
+          .say = [](const std::string& line) { say(stderr, line + "\n"); }};
+}
+
 WorkspaceLease::WorkspaceLease(const std::filesystem::path& workspace,
                                const std::string& purpose,
-                               std::chrono::duration<double> patience)
-    : path_(lease_path(workspace)) {
+                               const LeaseObserver& observer)
+    : path_(lease_path(workspace)), observer_(observer) {
   std::error_code error;
   std::filesystem::create_directories(workspace, error);
   if (error || !std::filesystem::is_directory(workspace)) {
@@ -77,7 +99,7 @@ WorkspaceLease::WorkspaceLease(const std::filesystem::path& workspace,
   }
   const Descriptor lock = lock_decision(workspace);
   const nlohmann::json present = read_lease(path_);
-  if (holds(present, path_, patience)) {
+  if (holds(present, path_, observer)) {
     throw BusyError("{}: held by {}; wait for it, or stop it and try again", workspace.string(),
                     describe(present));
   }
@@ -89,19 +111,31 @@ WorkspaceLease::WorkspaceLease(const std::filesystem::path& workspace,
 
 WorkspaceLease::~WorkspaceLease() {
   std::error_code ignored;  // Left behind, it names a dead process and holds nothing.
-  std::filesystem::remove(path_, ignored);
+  if (is_ours()) std::filesystem::remove(path_, ignored);
 }
 
 void WorkspaceLease::beat() {
-  if (std::chrono::steady_clock::now() - written_ < kBeatInterval) return;
+  if (observer_.now() - written_ < kBeatSeconds) return;
+  if (!is_ours()) {
+    throw BusyError("{}: its lease was taken over by {}; this process was held up for too long",
+                    path_.parent_path().string(), describe(read_lease(path_)));
+  }
   ++beat_;
   write();
+}
+
+bool WorkspaceLease::is_ours() const {
+  try {
+    return process_from_json(read_lease(path_)) == process_from_json(content_);
+  } catch (const DataError&) {
+    return false;
+  }
 }
 
 void WorkspaceLease::write() {
   content_["beat"] = beat_;
   write_file_atomically(path_, content_.dump(2) + "\n");
-  written_ = std::chrono::steady_clock::now();
+  written_ = observer_.now();
 }
 
 std::string lease_holder(const std::filesystem::path& workspace) {

@@ -11,10 +11,14 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <functional>
+#include <string>
+#include <vector>
 
 namespace assay {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
@@ -51,10 +55,71 @@ nlohmann::json lease_of_another_host() {
   return lease;
 }
 
-TEST(WorkspaceLease, OfAnotherHostWhoseBeatStandsStillIsTakenOver) {
+/// A clock that only a test moves; `at` what happens in the meantime.
+struct FakeTime {
+  double now = 5000;
+  std::function<void(double now)> at = [](double) {};
+  std::vector<std::string> said = {};
+
+  LeaseObserver observer() {
+    return {.now = [this] { return now; },
+            .sleep =
+                [this](double seconds) {
+                  now += seconds;
+                  at(now);
+                },
+            .say = [this](const std::string& line) { said.push_back(line); }};
+  }
+};
+
+TEST(WorkspaceLease, OfAnotherHostWhoseBeatStandsStillFor60SecondsIsTakenOver) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "w/lease.json", lease_of_another_host().dump());
-  EXPECT_NO_THROW(WorkspaceLease(folder / "w", "next", std::chrono::milliseconds(20)));
+  FakeTime time;
+  const WorkspaceLease lease(folder / "w", "next", time.observer());
+  EXPECT_EQ(time.now, 5060);
+  EXPECT_THAT(time.said, ElementsAre(HasSubstr("on elsewhere")));
+  EXPECT_THAT(lease_holder(folder / "w"), HasSubstr("next"));
+}
+
+TEST(WorkspaceLease, OfAnotherHostThatBeatsIsKeptWhateverItsClockSays) {
+  const TemporaryFolder folder;
+  nlohmann::json lease = lease_of_another_host();
+  lease["since"] = "1970-01-01 00:00:00";
+  lease["beat"] = 7;
+  write_file_atomically(folder / "w/lease.json", lease.dump());
+  FakeTime time;
+  time.at = [&](double now) {
+    if (now != 5059) return;
+    lease["beat"] = 6;  // Even a beat that goes back is one.
+    write_file_atomically(folder / "w/lease.json", lease.dump());
+  };
+  EXPECT_THAT([&] { WorkspaceLease(folder / "w", "next", time.observer()); },
+              ThrowsMessage<BusyError>(HasSubstr("on elsewhere")));
+  EXPECT_EQ(lease_holder(folder / "w").find("next"), std::string::npos);
+}
+
+TEST(WorkspaceLease, OfAnotherHostThatIsGivenBackIsTakenAtOnce) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "w/lease.json", lease_of_another_host().dump());
+  FakeTime time;
+  time.at = [&](double now) {
+    if (now == 5010) std::filesystem::remove(folder / "w/lease.json");
+  };
+  const WorkspaceLease lease(folder / "w", "next", time.observer());
+  EXPECT_EQ(time.now, 5010);
+}
+
+TEST(WorkspaceLease, AHolderThatWasHeldUpTooLongNoticesThatItHasLostIt) {
+  const TemporaryFolder folder;
+  FakeTime time;
+  WorkspaceLease lease(folder / "w", "sleeper", time.observer());
+  time.now += 9;
+  EXPECT_NO_THROW(lease.beat());
+  write_file_atomically(folder / "w/lease.json", lease_of_another_host().dump());
+  time.now += 2;
+  EXPECT_THAT([&] { lease.beat(); }, ThrowsMessage<BusyError>(HasSubstr("taken over by process")));
+  EXPECT_TRUE(std::filesystem::exists(folder / "w/lease.json")) << "another's, and not removed";
 }
 
 TEST(WorkspaceLease, AFileInTheWayIsNamed) {

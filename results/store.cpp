@@ -265,6 +265,15 @@ void Store::adopt_result(const std::string& job,
   transaction.commit();
 }
 
+void Store::forget_result(const std::string& job) {
+  Transaction transaction(database_);
+  database_.prepare("UPDATE jobs SET state = 'planned', result = NULL, done_at = NULL WHERE id = ?")
+      .bind(1, job)
+      .run();
+  database_.prepare("DELETE FROM metrics WHERE job = ?").bind(1, job).run();
+  transaction.commit();
+}
+
 void Store::reset_failed(const std::string& job) {
   database_.prepare("UPDATE jobs SET state = 'planned' WHERE id = ? AND state = 'failed'")
       .bind(1, job)

@@ -169,6 +169,9 @@ class Store {
   /// What SQLite finds wrong with the file itself, and keys that lead nowhere.
   [[nodiscard]] std::vector<std::string> integrity_problems() const;
 
+  /// A job that was done is planned again: its folder does not hold what the store says.
+  void forget_result(const std::string& job);
+
   /// A failed job may be tried again.
   void reset_failed(const std::string& job);
 

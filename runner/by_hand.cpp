@@ -1,13 +1,13 @@
 #include "core/comm/agree.h"
 #include "core/comm/mpi_communicator.h"
 #include "core/error.h"
-#include "runner/coordinator.h"
 #include "runner/installation.h"
 #include "runner/jobs.h"
 #include "runner/lease.h"
 #include "runner/precision.h"
 #include "runner/progress.h"
 #include "runner/rank_start.h"
+#include "runner/run_plan.h"
 #include "runner/worker_commands.h"
 
 #include <cstdio>

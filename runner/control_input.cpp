@@ -30,6 +30,11 @@ nlohmann::json ControlInput::wait() {
   return message;
 }
 
+bool ControlInput::cancelled(const std::string& job) {
+  const std::lock_guard lock(mutex_);
+  return cancelled_ == job;
+}
+
 void ControlInput::read(int descriptor) {
   MessageReader reader;
   std::array<char, kMaxLineBytes> buffer{};
@@ -49,6 +54,11 @@ void ControlInput::read(int descriptor) {
     while (auto message = reader.next()) {
       if (message->value("do", "") == "stop") {
         stop_ = true;
+        continue;
+      }
+      if (message->value("do", "") == "cancel") {
+        const std::lock_guard lock(mutex_);
+        cancelled_ = message->value("job", "");
         continue;
       }
       ended = ended || message->value("do", "") == "end";

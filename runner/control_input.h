@@ -31,6 +31,8 @@ class ControlInput {
 
   /// Whether `stop` has come: a running job keeps its state and ends.
   [[nodiscard]] bool stop_requested() const { return stop_; }
+  /// Whether this job, which runs, is not wanted any more.
+  [[nodiscard]] bool cancelled(const std::string& job);
 
  private:
   void read(int descriptor);
@@ -39,6 +41,7 @@ class ControlInput {
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::deque<nlohmann::json> messages_;
+  std::string cancelled_;  // The job that was cancelled last.
   std::string error_;
   std::thread thread_;
 };

@@ -1,423 +1,354 @@
 #include "runner/coordinator.h"
 
 #include "core/error.h"
-#include "core/file.h"
-#include "runner/attempt_file.h"
-#include "runner/gang.h"
-#include "runner/process.h"
-
-#include <poll.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <memory>
-#include <optional>
 
 namespace assay {
 namespace {
 
-using nlohmann::json;
+constexpr double kBeatSeconds = 1;  // Between two looks at the ranks' beats.
+constexpr double kEndSeconds = 5;   // For a gang that was told to end.
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+std::int64_t attempt_of(const JobResult& result) { return result.result.value("attempt", 0); }
 
-JobResult job_result(const json& result) {
-  JobResult recorded{.result = result, .metrics = {}};
-  for (const json& row : result.value("metrics", json::array())) {
-    recorded.metrics.push_back(metric_row_from_json(row));
-  }
-  return recorded;
-}
-
-/// Facts of a gang's rank 0, from its event `ready`.
-AttemptStart attempt_start(const json& ready, const std::string& job, int gang) {
-  return {.job = job,
-          .gang = gang,
-          .ranks = ready.value("ranks", 1),
-          .host = ready.value("host", ""),
-          .pid = ready.value("pid", 0),
-          .cpu_capability = ready.value("cpu_capability", ""),
-          .threads = ready.value("threads", 1),
-          .environment = ready.value("environment", json::object())};
-}
-
-class Coordinator {
- public:
-  Coordinator(const Plan& plan,
-              const CoordinatorOptions& options,
-              const std::function<JobRun(const Job&)>& describe,
-              Store& store,
-              ProgressView& view)
-      : plan_(plan),
-        options_(options),
-        describe_(describe),
-        store_(store),
-        view_(view),
-        done_before_(adopt_results(plan.jobs, options.workspace, store)),
-        labels_(job_labels(plan)),
-        scheduler_(waiting_jobs(), options.scheduler),
-        gangs_(static_cast<std::size_t>(options.scheduler.gangs)),
-        rates_(store.seconds_per_work()) {}
-
-  RunReport run(Interrupts& interrupts, const std::function<void(const RunState&)>& on_state);
-
- private:
-  struct RunningGang {
-    std::unique_ptr<Gang> gang;
-    json ready;  // Its first event; null while it starts.
-    double started = 0;
-    std::optional<std::int64_t> attempt;
-    double attempt_started = 0;
-    json progress;
-  };
-
-  std::vector<ScheduledJob> waiting_jobs() const;
-  void act(const Decision& decision);
-  void send(int gang, const std::string& job);
-  void receive(int gang);
-  void handle(int gang, const json& event);
-  bool finish_done(int gang, const std::string& job);
-  void finish(int gang, const AttemptEnd& end, const JobResult* result = nullptr);
-  void lose(int gang, const std::string& why, double grace_seconds);
-  void end_slow_starters();
-  void report_failures();
-  void stop_running_jobs();
-  void wait(Interrupts& interrupts);
-  RunState state() const;
-  std::optional<double> remaining_seconds() const;
-  double seconds_left(const Job& job,
-                      double fraction_done,
-                      double seconds_so_far,
-                      bool& known) const;
-
-  const Plan& plan_;
-  const CoordinatorOptions& options_;
-  const std::function<JobRun(const Job&)>& describe_;
-  Store& store_;
-  ProgressView& view_;
-  std::set<std::string> done_before_;
-  std::map<std::string, std::string> labels_;
-  Scheduler scheduler_;
-  std::vector<RunningGang> gangs_;
-  std::map<std::string, double> rates_;  // Seconds per unit of work, by cost class.
-  RunReport report_;
-};
-
-std::vector<ScheduledJob> Coordinator::waiting_jobs() const {
-  std::vector<ScheduledJob> jobs;
-  for (const Job& job : plan_.jobs) {
-    if (!done_before_.contains(job.id))
-      jobs.push_back({job.id, job.dependencies, inputs_of(job.spec())});
-  }
-  return jobs;
-}
-
-RunReport Coordinator::run(Interrupts& interrupts,
-                           const std::function<void(const RunState&)>& on_state) {
-  report_.total = plan_.jobs.size();
-  report_.done_before = done_before_.size();
-  for (const JobStatus& job : store_.jobs()) {
-    if (job.state == "failed" && labels_.contains(job.id)) store_.reset_failed(job.id);
-  }
-  while (true) {
-    for (const Decision& decision : scheduler_.decide(now())) act(decision);
-    report_failures();
-    if (scheduler_.finished()) return report_;
-    const RunState present = state();
-    view_.update(present);
-    on_state(present);
-    wait(interrupts);
-    const int signals = interrupts.count();
-    if (signals > 1) return report_;  // Every gang is killed with this object.
-    if (signals == 1 && !report_.interrupted) {
-      report_.interrupted = true;
-      view_.line("stopping: running jobs keep their state; once more to end at once", true);
-      scheduler_.stop();
-      stop_running_jobs();
-    }
-    for (std::size_t g = 0; g < gangs_.size(); ++g) {
-      if (gangs_[g].gang) receive(static_cast<int>(g));
-    }
-    end_slow_starters();
-  }
-}
-
-void Coordinator::act(const Decision& decision) {
-  const int g = decision.gang;
-  RunningGang& gang = gangs_[static_cast<std::size_t>(g)];
-  switch (decision.action) {
-    case Action::kStartGang: {
-      const auto folder = options_.workspace.gangs() / std::to_string(g);
-      end_recorded_ranks(folder);
-      gang = {};
-      gang.started = now();
-      gang.gang = std::make_unique<Gang>(
-          GangOptions{options_.ranks,
-                      options_.worker,
-                      {"--folder", folder.string(), "--ranks", std::to_string(options_.ranks)},
-                      folder});
-      break;
-    }
-    case Action::kSendJob: send(g, decision.job); break;
-    case Action::kEndGang: try { gang.gang->send({{"do", "end"}});
-      } catch (const CommError&) {
-        // It is gone already, which `receive` will notice.
-      }
-      gang.gang->close_input();
-      break;
-  }
-}
-
-void Coordinator::send(int g, const std::string& job) {
-  RunningGang& gang = gangs_[static_cast<std::size_t>(g)];
-  const JobRun run = describe_(plan_.job(job));
-  const Attempt attempt = store_.begin_attempt(attempt_start(gang.ready, job, g), run.folder());
-  std::string sha256;
-  const std::filesystem::path file = write_run(run, attempt.number, sha256);
-  gang.attempt = attempt.id;
-  gang.attempt_started = now();
-  gang.progress = nullptr;
-  try {
-    gang.gang->send({{"do", "run"}, {"job", job}, {"file", file.string()}, {"sha256", sha256}});
-  } catch (const CommError&) {
-    // It is gone already, which `receive` will notice.
-  }
-}
-
-void Coordinator::receive(int g) {
-  RunningGang& gang = gangs_[static_cast<std::size_t>(g)];
-  try {
-    const auto events = gang.gang->receive();
-    if (!events) {
-      lose(g, "", 5);
-      return;
-    }
-    for (const json& event : *events) handle(g, event);
-  } catch (const CommError& error) {
-    lose(g, error.what(), 0);
-  }
-}
-
-void Coordinator::handle(int g, const json& event) {
-  RunningGang& gang = gangs_[static_cast<std::size_t>(g)];
-  const std::string name = event.value("event", "");
-  if (name == "ready") {
-    gang.ready = event;
-    scheduler_.gang_ready(g);
-    return;
-  }
-  const std::string job = scheduler_.running(g).value_or("");
-  if (event.value("job", "") != job || job.empty()) {
-    throw CommError("gang {}: event '{}' of a job that it does not run", g, name);
-  }
-  const double seconds = now() - gang.attempt_started;
-  if (name == "progress") {
-    gang.progress = event;
-  } else if (name == "done") {
-    if (!finish_done(g, job)) throw CommError("job {}: done without a result.json", job);
-  } else if (name == "interrupted") {
-    finish(g, {.outcome = "cancelled",
-               .seconds = seconds,
-               .exit_code = {},
-               .signal = {},
-               .message = "stopped"});
-    scheduler_.job_interrupted(g);
-  } else if (name == "failed") {
-    const std::string error = event.value("error", "");
-    finish(
-        g,
-        {.outcome = "failed", .seconds = seconds, .exit_code = {}, .signal = {}, .message = error});
-    scheduler_.job_failed(g, error);
-  }
-}
-
-bool Coordinator::finish_done(int g, const std::string& job) {
-  const auto result = read_result(options_.workspace, job);
-  if (!result) return false;
-  const JobResult recorded = job_result(*result);
-  const double seconds = now() - gangs_[static_cast<std::size_t>(g)].attempt_started;
-  finish(g, {.outcome = "done", .seconds = seconds, .exit_code = {}, .signal = {}, .message = {}},
-         &recorded);
-  scheduler_.job_done(g);
-  ++report_.done;
-  rates_ = store_.seconds_per_work();
-  view_.line(fmt::format("[{}/{}] {} ({})", report_.done_before + report_.done, report_.total,
-                         labels_.at(job), duration_text(seconds)));
-  return true;
-}
-
-void Coordinator::finish(int g, const AttemptEnd& end, const JobResult* result) {
-  RunningGang& gang = gangs_[static_cast<std::size_t>(g)];
-  store_.finish_attempt(*gang.attempt, end, result);
-  write_last_attempt(store_, scheduler_.running(g).value());
-  gang.attempt.reset();
-}
-
-/// The gang has ended, or must: whatever it ran is tried again when all its ranks are dead.
-void Coordinator::lose(int g, const std::string& why, double grace_seconds) {
-  RunningGang& gang = gangs_[static_cast<std::size_t>(g)];
-  const std::string how = gang.gang->end(grace_seconds);
-  const std::string reason = why.empty() ? how : why;
-  const auto job = scheduler_.running(g);
-  // Died between writing the result and telling: what is done is done.
-  if (job && gang.attempt && !finish_done(g, *job)) {
-    finish(g, {.outcome = "crashed",
-               .seconds = now() - gang.attempt_started,
-               .exit_code = {},
-               .signal = {},
-               .message = reason});
-    view_.line(fmt::format("{}: its gang died ({}){}", labels_.at(*job), reason,
-                           report_.interrupted ? "" : "; trying again"),
-               true);
-  } else if (gang.ready.is_null()) {
-    view_.line(fmt::format("gang {} did not start ({}); see {}", g, reason,
-                           gang.gang->options().folder.string()),
-               true);
-  }
-  gang.gang.reset();
-  scheduler_.gang_ended(g, reason, now());
-}
-
-void Coordinator::end_slow_starters() {
-  for (std::size_t g = 0; g < gangs_.size(); ++g) {
-    RunningGang& gang = gangs_[g];
-    if (!gang.gang || !gang.ready.is_null()) continue;
-    if (now() - gang.started > options_.start_timeout_seconds) {
-      lose(static_cast<int>(g),
-           fmt::format("not ready after {:.0f} s", options_.start_timeout_seconds), 0);
-    }
-  }
-}
-
-void Coordinator::report_failures() {
-  for (const std::string& job : scheduler_.take_failed()) {
-    report_.failed.push_back({job, labels_.at(job), scheduler_.error(job)});
-    view_.line(fmt::format("failed: {}: {}", labels_.at(job), scheduler_.error(job)), true);
-  }
-}
-
-void Coordinator::stop_running_jobs() {
-  for (RunningGang& gang : gangs_) {
-    if (!gang.gang) continue;
-    try {
-      gang.gang->send({{"do", "stop"}});
-    } catch (const CommError&) {
-      // It is gone already, which `receive` will notice.
-    }
-  }
-}
-
-void Coordinator::wait(Interrupts& interrupts) {
-  std::vector<pollfd> descriptors = {{interrupts.descriptor(), POLLIN, 0}};
-  for (const RunningGang& gang : gangs_) {
-    if (gang.gang) descriptors.push_back({gang.gang->descriptor(), POLLIN, 0});
-  }
-  const double until = scheduler_.next_time().value_or(INFINITY) - now();
-  const int milliseconds = static_cast<int>(std::ceil(1000 * std::clamp(until, 0.0, 1.0)));
-  ::poll(descriptors.data(), descriptors.size(), milliseconds);
-}
-
-RunState Coordinator::state() const {
-  RunState state{.total = report_.total,
-                 .done = report_.done_before + report_.done,
-                 .failed = report_.failed.size(),
-                 .remaining_seconds = remaining_seconds(),
-                 .running = {},
-                 .progress = {}};
-  for (std::size_t g = 0; g < gangs_.size(); ++g) {
-    const auto job = scheduler_.running(static_cast<int>(g));
-    if (!job) continue;
-    state.running[static_cast<int>(g)] = labels_.at(*job);
-    state.progress[static_cast<int>(g)] = gangs_[g].progress;
-  }
-  return state;
-}
-
-/// From the measured cost of each class; a running job of a class that was never measured is
-/// extrapolated from how far it is. A class of which nothing is known yet takes the mean cost of a
-/// job so far: an estimate that is there early and gets better.
-std::optional<double> Coordinator::remaining_seconds() const {
-  std::map<std::string, double> rates = rates_;
-  double left_of_running = 0;
-  std::set<std::string> running;
-  for (std::size_t g = 0; g < gangs_.size(); ++g) {
-    const auto id = scheduler_.running(static_cast<int>(g));
-    if (!id) continue;
-    running.insert(*id);
-    const Job& job = plan_.job(*id);
-    const double seconds = now() - gangs_[g].attempt_started;
-    const auto& progress = gangs_[g].progress;
-    const double total = progress.is_object() ? progress.value("total", 0.0) : 0.0;
-    const double fraction = total > 0 ? progress.value("done", 0.0) / total : 0.0;
-    if (fraction > 0.02 && job.work > 0) {
-      rates.try_emplace(job.cost_class, seconds / fraction / job.work);
-      left_of_running += seconds / fraction * (1 - fraction);
-    } else if (const auto rate = rates.find(job.cost_class); rate != rates.end()) {
-      left_of_running += std::max(0.0, rate->second * job.work - seconds);
-    }
-  }
-  if (rates.empty()) return std::nullopt;
-  double known = 0, known_jobs = 0, unknown_jobs = 0;
-  for (const Job& job : plan_.jobs) {
-    if (done_before_.contains(job.id) || running.contains(job.id)) continue;
-    if (scheduler_.state(job.id) != JobState::kWaiting) continue;
-    const auto rate = rates.find(job.cost_class);
-    if (rate == rates.end()) {
-      ++unknown_jobs;
-    } else {
-      known += rate->second * job.work;
-      ++known_jobs;
-    }
-  }
-  const double per_unknown = known_jobs > 0 ? known / known_jobs : left_of_running;
-  return (known + unknown_jobs * per_unknown) / static_cast<double>(gangs_.size()) +
-         left_of_running;
+double fraction_of(const nlohmann::json& progress) {
+  const double total = progress.is_object() ? progress.value("total", 0.0) : 0.0;
+  return total > 0 ? progress.value("done", 0.0) / total : 0.0;
 }
 
 }  // namespace
 
-std::set<std::string> adopt_results(const std::vector<Job>& jobs,
-                                    const Workspace& workspace,
-                                    Store& store) {
-  const std::set<std::string> recorded = store.done_jobs();
-  std::set<std::string> done;
-  for (const Job& job : jobs) {
-    if (!recorded.contains(job.id)) {
-      const auto result = read_result(workspace, job.id);
-      if (!result) continue;
-      store.adopt_result(job.id, job_result(*result));
+Coordinator::Coordinator(std::vector<PlannedJob> jobs,
+                         const CoordinatorOptions& options,
+                         const std::map<std::string, double>& seconds_per_work,
+                         World& world)
+    : jobs_(std::move(jobs)), options_(options), world_(world), estimate_(seconds_per_work) {
+  for (std::size_t i = 0; i < jobs_.size(); ++i) index_.emplace(jobs_[i].schedule.id, i);
+}
+
+RunReport Coordinator::run() {
+  recover();
+  while (true) {
+    for (const Decision& decision : scheduler_->decide(world_.now())) act(decision);
+    report_ended();
+    if (scheduler_->finished()) return report_;
+    world_.show(state());
+    const double until = scheduler_->next_time().value_or(INFINITY) - world_.now();
+    world_.wait(std::clamp(until, 0.0, kBeatSeconds));
+    heed_people();
+    if (world_.interrupts() > 1) return report_;
+    for (int g = 0; g < scheduler_->max_gangs(); ++g) {
+      if (gang(g).present) receive(g);
     }
-    done.insert(job.id);
-  }
-  return done;
-}
-
-void end_remains(const Workspace& workspace, Store& store) {
-  std::error_code missing;
-  for (const auto& gang : std::filesystem::directory_iterator(workspace.gangs(), missing)) {
-    end_recorded_ranks(gang.path());
-  }
-  for (const Attempt& attempt : store.open_attempts()) {
-    end_recorded_ranks(std::filesystem::path(attempt.log_path).parent_path());
-    store.finish_attempt(attempt.id, {.outcome = "lost",
-                                      .seconds = 0,
-                                      .exit_code = {},
-                                      .signal = {},
-                                      .message = "its coordinator died"});
-    write_last_attempt(store, attempt.job);
+    end_slow_gangs();
   }
 }
 
-RunReport run_plan(const Plan& plan,
-                   const CoordinatorOptions& options,
-                   const std::function<JobRun(const Job&)>& describe,
-                   Store& store,
-                   Interrupts& interrupts,
-                   ProgressView& view,
-                   const std::function<void(const RunState&)>& on_state) {
-  return Coordinator(plan, options, describe, store, view).run(interrupts, on_state);
+/// What a coordinator that was killed has left: live processes, attempts without an end, results
+/// that nobody recorded, records whose folder a power cut has taken.
+void Coordinator::recover() {
+  world_.end_strays();
+  settle_open_attempts();
+  check_folders();
+  std::set<std::string> planned;
+  std::vector<ScheduledJob> waiting;
+  for (const PlannedJob& job : jobs_) {
+    if (done_.contains(job.schedule.id)) continue;
+    planned.insert(job.schedule.id);
+    waiting.push_back(job.schedule);
+    expect(job.schedule.id, true);
+  }
+  world_.reset_failed(planned);
+  scheduler_.emplace(std::move(waiting), options_.scheduler);
+  gangs_.resize(static_cast<std::size_t>(scheduler_->max_gangs()));
+  report_.total = jobs_.size();
+  report_.done_before = done_.size();
+}
+
+void Coordinator::settle_open_attempts() {
+  for (const Attempt& attempt : world_.open_attempts()) {
+    const auto result = result_of(attempt, ResultCheck::kDigests);
+    const AttemptEnd end{.outcome = result ? "done" : "lost",
+                         .message = result ? "" : "its coordinator died"};
+    world_.finish_attempt(attempt, end, result ? &*result : nullptr);
+  }
+}
+
+/// Where store and folders differ, the folders are right.
+void Coordinator::check_folders() {
+  done_ = world_.done_jobs();
+  std::set<std::string> needed;  // By a job that will run.
+  // Backwards: whether a job runs is known before what it needs is looked at.
+  for (auto job = jobs_.rbegin(); job != jobs_.rend(); ++job) {
+    const std::string& id = job->schedule.id;
+    const bool recorded = done_.contains(id);
+    bool complete = recorded && world_.has_result(id);
+    if (!recorded || needed.contains(id)) {
+      const auto check = recorded ? ResultCheck::kSizes : ResultCheck::kDigests;
+      const auto result = world_.complete_result(id, check);
+      complete = result.has_value();
+      if (complete && !recorded) world_.adopt(id, *result);
+    }
+    if (recorded && !complete) {
+      world_.say(fmt::format("{}: its results are no longer whole; it runs again", job->label),
+                 true);
+      world_.forget(id);
+    }
+    complete ? void(done_.insert(id)) : void(done_.erase(id));
+    if (!complete) needed.insert(job->schedule.needs.begin(), job->schedule.needs.end());
+  }
+  // What other studies have done is none of this run.
+  std::erase_if(done_, [&](const std::string& id) { return !index_.contains(id); });
+}
+
+void Coordinator::act(const Decision& decision) {
+  const int g = decision.gang;
+  switch (decision.action) {
+    case Action::kStartGang: start(g, decision.slots); break;
+    case Action::kSendJob: send(g, decision.job); break;
+    case Action::kCancelJob:
+      gang(g).deadline = world_.now() + options_.grace_seconds;
+      world_.tell(g, Order::kCancel, decision.job);
+      break;
+    case Action::kEndGang:
+      gang(g).deadline = world_.now() + options_.grace_seconds;
+      world_.tell(g, Order::kEnd, "");
+      break;
+  }
+}
+
+void Coordinator::start(int g, const std::vector<Slot>& slots) {
+  gang(g) = {};
+  gang(g).watch.restart(world_.now());
+  try {
+    world_.start_gang(g, slots);
+    gang(g).present = true;
+  } catch (const CommError& error) {
+    world_.say(fmt::format("gang {} did not start ({})", g, error.what()), true);
+    scheduler_->gang_ended(g, EndCause::kDied, error.what(), world_.now());
+  }
+}
+
+void Coordinator::send(int g, const std::string& id) {
+  RunningGang& running = gang(g);
+  expect(id, false);
+  running.attempt = world_.begin_attempt(g, id);
+  running.attempt_started = world_.now();
+  running.deadline.reset();
+  running.progress = nullptr;
+  running.watch.restart(world_.now());
+  try {
+    world_.run_job(g, *running.attempt);
+  } catch (const DataError& error) {  // A full disk fails this job; smaller ones may go on.
+    finish(g, "failed", {.text = error.what()});
+    scheduler_->job_failed(g, error.what());
+  }
+}
+
+void Coordinator::receive(int g) {
+  try {
+    const auto events = world_.receive(g);
+    if (!events) {
+      lose(g, {}, kEndSeconds);
+      return;
+    }
+    for (const GangEvent& event : *events) handle(g, event);
+  } catch (const CommError& error) {
+    lose(g, {.text = error.what()}, 0);
+  }
+}
+
+void Coordinator::handle(int g, const GangEvent& event) {
+  RunningGang& running = gang(g);
+  if (event.kind == GangEvent::Kind::kReady) {
+    running.ready = true;
+    scheduler_->gang_ready(g);
+    return;
+  }
+  if (!running.attempt || event.job != running.attempt->job ||
+      event.attempt != running.attempt->number) {
+    throw CommError("gang {}: speaks of attempt {} of job {}, which it does not run", g,
+                    event.attempt, event.job.substr(0, 8));
+  }
+  switch (event.kind) {
+    case GangEvent::Kind::kDone: {
+      const auto result = result_of(*running.attempt, ResultCheck::kSizes);
+      if (!result) throw CommError("job {}: done without a whole result", event.job.substr(0, 8));
+      record_done(g, *result);
+      break;
+    }
+    case GangEvent::Kind::kInterrupted:
+      finish(g, "cancelled", {.text = "stopped"});
+      expect(event.job, true);
+      scheduler_->job_interrupted(g);
+      break;
+    case GangEvent::Kind::kFailed:
+      finish(g, event.out_of_memory ? "crashed" : "failed", {.text = event.error});
+      if (event.out_of_memory) {
+        expect(event.job, true);
+        scheduler_->job_stumbled(g, EndCause::kOutOfMemory, event.error, world_.now());
+      } else {
+        scheduler_->job_failed(g, event.error);
+      }
+      break;
+    case GangEvent::Kind::kProgress: running.progress = event.progress; break;
+    case GangEvent::Kind::kReady:
+    case GangEvent::Kind::kStarted: break;
+  }
+}
+
+/// The whole result that this very attempt has left, if any.
+std::optional<JobResult> Coordinator::result_of(const Attempt& attempt, ResultCheck check) {
+  auto result = world_.complete_result(attempt.job, check);
+  if (result && attempt_of(*result) != attempt.number) result.reset();
+  return result;
+}
+
+void Coordinator::record_done(int g, const JobResult& result) {
+  RunningGang& running = gang(g);
+  const PlannedJob& done = job(running.attempt->job);
+  const double seconds = world_.now() - running.attempt_started;
+  world_.finish_attempt(*running.attempt, {.outcome = "done", .seconds = seconds}, &result);
+  running.attempt.reset();
+  running.deadline.reset();
+  scheduler_->job_done(g);
+  estimate_.measure(done.cost_class, done.work, seconds);
+  ++report_.done;
+  world_.say(fmt::format("[{}/{}] {} ({})", report_.done_before + report_.done, report_.total,
+                         done.label, duration_text(seconds)),
+             false);
+}
+
+/// The attempt ended without a result.
+void Coordinator::finish(int g, const std::string& outcome, const GangEnd& end) {
+  RunningGang& running = gang(g);
+  world_.finish_attempt(*running.attempt,
+                        {.outcome = outcome,
+                         .seconds = world_.now() - running.attempt_started,
+                         .exit_code = end.exit_code,
+                         .signal = end.signal,
+                         .message = end.text},
+                        nullptr);
+  running.attempt.reset();
+  running.deadline.reset();
+}
+
+/// The gang has ended, or must: what it ran is tried again when all its ranks are dead. `why`:
+/// known already, where it has a text.
+void Coordinator::lose(int g, const GangEnd& why, double grace_seconds) {
+  RunningGang& running = gang(g);
+  GangEnd end = world_.end_gang(g, grace_seconds);
+  if (!why.text.empty()) {
+    end.text = why.text;
+    end.cause = why.cause;
+  }
+  if (running.attempt) {
+    const std::string id = running.attempt->job;
+    // Died between writing the result and telling: what is done is done.
+    if (const auto result = result_of(*running.attempt, ResultCheck::kDigests)) {
+      record_done(g, *result);
+    } else {
+      const bool wanted = report_.interrupted || scheduler_->cancelling(g);
+      expect(id, true);
+      finish(g, end.cause == EndCause::kHung ? "timeout" : "crashed", end);
+      world_.say(
+          fmt::format(
+              "{}: {}{}", job(id).label,
+              end.cause == EndCause::kHung ? end.text : fmt::format("its gang died ({})", end.text),
+              wanted ? "" : "; trying again"),
+          true);
+    }
+  } else if (!running.ready) {
+    world_.say(fmt::format("gang {} did not start ({})", g, end.text), true);
+  }
+  running = {};
+  scheduler_->gang_ended(g, end.cause, end.text, world_.now());
+}
+
+void Coordinator::heed_people() {
+  if (world_.interrupts() > 0 && !report_.interrupted) {
+    report_.interrupted = true;
+    world_.say("stopping: running jobs keep their state; once more to end at once", true);
+    scheduler_->stop();
+    for (int g = 0; g < scheduler_->max_gangs(); ++g) {
+      if (gang(g).present) world_.tell(g, Order::kStop, "");
+    }
+  }
+  for (const CancelRequest& request : world_.cancel_requests()) {
+    if (request.all) scheduler_->cancel_all();
+    for (const std::string& id : request.jobs) {
+      if (scheduler_->knows(id)) scheduler_->cancel(id);
+    }
+  }
+}
+
+void Coordinator::end_slow_gangs() {
+  const double now = world_.now();
+  const bool look = now - beats_read_ >= kBeatSeconds;
+  if (look) beats_read_ = now;
+  for (int g = 0; g < scheduler_->max_gangs(); ++g) {
+    RunningGang& running = gang(g);
+    if (!running.present) continue;
+    if (!look) continue;
+    if (!running.ready && running.watch.seconds_still({}, now) > options_.start_timeout_seconds) {
+      lose(g, {.text = fmt::format("not ready after {:.0f} s", options_.start_timeout_seconds)}, 0);
+    } else if (running.deadline && now > *running.deadline) {
+      lose(g, {.text = "was told to stop and did not"}, 0);
+    } else if (running.attempt) {
+      const std::vector<RankBeat> beats = world_.beats(g);
+      const double still = running.watch.seconds_still(beats, now);
+      if (still < options_.hang_timeout_seconds) continue;
+      const std::string text = fmt::format("hung for {:.0f} s: job {}, {}", still,
+                                           running.attempt->job.substr(0, 8), describe_hang(beats));
+      lose(g, {.cause = EndCause::kHung, .text = text}, 0);
+    }
+  }
+}
+
+void Coordinator::report_ended() {
+  for (const std::string& id : scheduler_->take_ended()) {
+    const bool failed = scheduler_->state(id) == JobState::kFailed;
+    expect(id, false);
+    const EndedJob ended{id, job(id).label, scheduler_->error(id)};
+    (failed ? report_.failed : report_.cancelled).push_back(ended);
+    world_.say(failed ? fmt::format("failed: {}: {}", ended.label, ended.error)
+                      : fmt::format("cancelled: {}", ended.label),
+               true);
+  }
+}
+
+/// Whether the job is among those that the time estimate counts as waiting.
+void Coordinator::expect(const std::string& id, bool waits) {
+  const PlannedJob& planned = job(id);
+  if (waits && expected_.insert(id).second) estimate_.add(planned.cost_class, planned.work);
+  if (!waits && expected_.erase(id) > 0) estimate_.remove(planned.cost_class, planned.work);
+}
+
+RunState Coordinator::state() {
+  RunState state{.total = report_.total,
+                 .done = report_.done_before + report_.done,
+                 .failed = report_.failed.size(),
+                 .remaining_seconds = {},
+                 .running = {},
+                 .progress = {}};
+  std::vector<RunningJob> running;
+  std::size_t gangs = 0;
+  for (int g = 0; g < scheduler_->max_gangs(); ++g) {
+    const RunningGang& present = gang(g);
+    gangs += present.present ? 1 : 0;
+    if (!present.attempt) continue;
+    const PlannedJob& planned = job(present.attempt->job);
+    state.running[g] = planned.label;
+    state.progress[g] = present.progress;
+    running.push_back({.cost_class = planned.cost_class,
+                       .work = planned.work,
+                       .seconds = world_.now() - present.attempt_started,
+                       .fraction = fraction_of(present.progress)});
+  }
+  state.remaining_seconds = estimate_.seconds_left(running, gangs);
+  return state;
 }
 
 }  // namespace assay

@@ -1,61 +1,104 @@
 #pragma once
 
-#include "results/store.h"
-#include "runner/interrupts.h"
-#include "runner/job_run.h"
-#include "runner/plan.h"
-#include "runner/progress.h"
+#include "runner/hang_watch.h"
 #include "runner/scheduler.h"
-#include "runner/workspace.h"
+#include "runner/time_estimate.h"
+#include "runner/world.h"
 
-#include <filesystem>
-#include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace assay {
 
-struct CoordinatorOptions {
-  Workspace workspace;
-  std::filesystem::path worker;  ///< The program `assay-worker`.
-  int ranks = 1;                 ///< Of each gang.
-  SchedulerOptions scheduler;
-  double start_timeout_seconds = 120;  ///< For a gang to say that it is ready.
+/// A job of a plan as its coordinator sees it.
+struct PlannedJob {
+  ScheduledJob schedule;
+  std::string label;       ///< For people.
+  std::string cost_class;  ///< Jobs of one class take time in proportion to their work.
+  double work = 0;
 };
 
-struct FailedJob {
+struct CoordinatorOptions {
+  SchedulerOptions scheduler;
+  double start_timeout_seconds = 120;  ///< For a gang to say that it is ready.
+  double hang_timeout_seconds = 900;   ///< For some rank of a job to move.
+  double grace_seconds = 30;           ///< For what was told to stop or to end.
+};
+
+struct EndedJob {
   std::string id, label, error;
 };
 
 struct RunReport {
   std::size_t total = 0, done_before = 0, done = 0;
-  std::vector<FailedJob> failed;
+  std::vector<EndedJob> failed, cancelled;
   bool interrupted = false;
 };
 
-/// Marks as done in the store those of `jobs` whose result was written and not recorded: their
-/// coordinator died in between. Returns the ids of all that are done.
-std::set<std::string> adopt_results(const std::vector<Job>& jobs,
-                                    const Workspace& workspace,
-                                    Store& store);
-
-/// Ends what a coordinator that was killed has left: live ranks, attempts without an end. The
-/// caller holds the workspace's lease.
-void end_remains(const Workspace& workspace, Store& store);
-
-/// Runs what of `plan` is not done, on gangs, and records it in `store`, of which the caller is the
-/// only writer. `describe` says where a job finds its files.
+/// Runs what of a plan is not done and records it: when an attempt starts, when a result counts,
+/// when the next attempt may start, and what a coordinator that was killed has left. Does nothing
+/// itself: all it does and sees is the World.
 ///
-/// One signal stops feeding and lets running jobs keep their state; a second one ends all at once.
-/// `on_state` is called at least every second. Throws StoreError where the store cannot be written;
-/// every gang is ended on every way out.
-[[nodiscard]] RunReport run_plan(const Plan& plan,
-                                 const CoordinatorOptions& options,
-                                 const std::function<JobRun(const Job&)>& describe,
-                                 Store& store,
-                                 Interrupts& interrupts,
-                                 ProgressView& view,
-                                 const std::function<void(const RunState&)>& on_state);
+/// - Done is what the job's folder says, whole; the store follows. A result counts if the live
+///   attempt wrote it, or, at the start of a run, when every process of a former one is dead.
+/// - The next attempt of a job starts when every process of the last one is verified dead.
+/// - A gang that is not ready in time, or in whose job no rank moves, is ended.
+class Coordinator {
+ public:
+  /// `jobs`: each after those that it needs. `seconds_per_work` by cost class, as measured so far.
+  Coordinator(std::vector<PlannedJob> jobs,
+              const CoordinatorOptions& options,
+              const std::map<std::string, double>& seconds_per_work,
+              World& world);
+
+  /// Runs to the end; or until a second interrupt, whereupon the caller ends the World with every
+  /// gang in it.
+  [[nodiscard]] RunReport run();
+
+ private:
+  struct RunningGang {
+    bool present = false, ready = false;
+    std::optional<Attempt> attempt;
+    double attempt_started = 0;
+    std::optional<double> deadline;  // By which it has done what it was told.
+    HangWatch watch;
+    nlohmann::json progress;
+  };
+
+  void recover();
+  void settle_open_attempts();
+  void check_folders();
+  void act(const Decision& decision);
+  void start(int gang, const std::vector<Slot>& slots);
+  void send(int gang, const std::string& job);
+  void receive(int gang);
+  void handle(int gang, const GangEvent& event);
+  [[nodiscard]] std::optional<JobResult> result_of(const Attempt& attempt, ResultCheck check);
+  void record_done(int gang, const JobResult& result);
+  void finish(int gang, const std::string& outcome, const GangEnd& end);
+  void lose(int gang, const GangEnd& why, double grace_seconds);
+  void heed_people();
+  void end_slow_gangs();
+  void report_ended();
+  void expect(const std::string& job, bool waits);
+  [[nodiscard]] RunState state();
+  [[nodiscard]] const PlannedJob& job(const std::string& id) const { return jobs_[index_.at(id)]; }
+  [[nodiscard]] RunningGang& gang(int g) { return gangs_[static_cast<std::size_t>(g)]; }
+
+  std::vector<PlannedJob> jobs_;
+  std::map<std::string, std::size_t> index_;
+  CoordinatorOptions options_;
+  World& world_;
+  std::set<std::string> done_;  // When the run started.
+  TimeEstimate estimate_;
+  std::set<std::string> expected_;
+  std::optional<Scheduler> scheduler_;
+  std::vector<RunningGang> gangs_;
+  double beats_read_ = 0;
+  RunReport report_;
+};
 
 }  // namespace assay

@@ -67,10 +67,21 @@ int check(const DataArguments& arguments) {
   return report.problems.empty() ? 0 : 2;
 }
 
-int synth(const std::string& root, const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
-    const std::filesystem::path folder = std::filesystem::path(root) / name;
-    const bool drawn = write_synth(name, folder, default_synth_options(name));
+struct SynthArguments {
+  std::string root;
+  std::vector<std::string> names = synth_names();
+  int images = 0, image_size = 0;
+};
+
+int synth(const SynthArguments& arguments) {
+  for (const std::string& name : arguments.names) {
+    const std::filesystem::path folder = std::filesystem::path(arguments.root) / name;
+    SynthOptions options = default_synth_options(name);
+    if (arguments.images > 0) {
+      options.train_normal = options.test_normal = options.test_anomalous = arguments.images;
+    }
+    if (arguments.image_size > 0) options.image_size = arguments.image_size;
+    const bool drawn = write_synth(name, folder, options);
     fmt::print(stderr, "{}: {}\n", folder.string(), drawn ? "drawn" : "is there already");
   }
   return 0;
@@ -100,14 +111,14 @@ std::vector<Command> add_data_commands(CLI::App& app) {
   set_example(*check_app, "assay data check elpv .deps/elpv");
   commands.push_back({check_app, [checked] { return check(*checked); }});
 
-  const auto root = std::make_shared<std::string>("data");
-  const auto names = std::make_shared<std::vector<std::string>>();
+  const auto drawn = std::make_shared<SynthArguments>();
   CLI::App* synth_app = data->add_subcommand("synth", "draw the synthetic sets (deterministic)");
-  synth_app->add_option("ROOT", *root, "folder of the data sets' folders")->required();
-  synth_app->add_option("NAMES", *names, "which (default: synth-a synth-b)");
+  synth_app->add_option("ROOT", drawn->root, "folder of the data sets' folders")->required();
+  synth_app->add_option("NAMES", drawn->names, "which (default: synth-a synth-b)");
+  synth_app->add_option("--images", drawn->images, "of each split, label and category");
+  synth_app->add_option("--image-size", drawn->image_size, "pixels");
   set_example(*synth_app, "assay data synth demo/data");
-  commands.push_back(
-      {synth_app, [root, names] { return synth(*root, names->empty() ? synth_names() : *names); }});
+  commands.push_back({synth_app, [drawn] { return synth(*drawn); }});
   return commands;
 }
 

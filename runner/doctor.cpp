@@ -90,17 +90,17 @@ std::vector<Finding> weights(const Places& places, const Installation& installed
 
 /// Starts a gang of two ranks, hears from it and ends it: what every study does.
 std::vector<Finding> gang_of_two(const Installation& installed) {
-  const std::string command = launcher_command(2).front();
+  const std::string command = launcher_command({Slot{}, Slot{}}, {}).front();
   Finding mpi{"MPI", false, true, command, "apt-get install -y openmpi-bin, or ASSAY_MPIRUN=..."};
   std::string pattern = (std::filesystem::temp_directory_path() / "assay-doctor-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) throw DataError("{}: cannot be made", pattern);
   const std::filesystem::path folder = pattern;
   json ready;
   try {
-    Gang gang({2,
-               installed.worker,
-               {"--folder", (folder / "gang").string(), "--ranks", "2"},
-               folder / "gang"});
+    Gang gang({.slots = {Slot{}, Slot{}},
+               .worker = installed.worker,
+               .arguments = {"--folder", (folder / "gang").string(), "--ranks", "2"},
+               .folder = folder / "gang"});
     pollfd descriptor{gang.descriptor(), POLLIN, 0};
     while (ready.is_null() && ::poll(&descriptor, 1, 60000) > 0) {
       const auto events = gang.receive();
@@ -108,7 +108,7 @@ std::vector<Finding> gang_of_two(const Installation& installed) {
       if (!events->empty()) ready = events->front();
     }
     if (!ready.is_null()) gang.send({{"do", "end"}});
-    const std::string how = gang.end(ready.is_null() ? 0 : 10);
+    const std::string how = gang.end(ready.is_null() ? 0 : 10).text;
     mpi.good = !ready.is_null() && how == "ended with exit code 0";
     mpi.found += mpi.good ? ": two ranks start, talk and end" : ": two ranks: " + how;
   } catch (const Error& error) {

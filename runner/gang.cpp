@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -14,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <thread>
 
 #ifndef ASSAY_MPIRUN
@@ -71,21 +73,54 @@ std::string last_words(const std::filesystem::path& log) {
   return last;
 }
 
+/// The signal that ended the launcher or, as it says, one of its ranks.
+std::optional<std::int64_t> signal_of(int status) {
+  if (WIFSIGNALED(status)) return WTERMSIG(status);
+  const int code = WEXITSTATUS(status);
+  return code > 128 && code < 160 ? std::optional<std::int64_t>(code - 128) : std::nullopt;
+}
+
 std::string describe_status(int status) {
   if (WIFSIGNALED(status)) return fmt::format("killed by signal {}", WTERMSIG(status));
-  const int code = WEXITSTATUS(status);
-  if (code > 128 && code < 160) return fmt::format("a rank was killed by signal {}", code - 128);
-  return fmt::format("ended with exit code {}", code);
+  if (const auto signal = signal_of(status))
+    return fmt::format("a rank was killed by signal {}", *signal);
+  return fmt::format("ended with exit code {}", WEXITSTATUS(status));
+}
+
+/// How many processes of this machine the kernel has killed for want of memory; 0 where it does not
+/// count.
+std::int64_t memory_kills() {
+  std::ifstream file("/proc/vmstat");
+  std::string name;
+  for (std::int64_t count = 0; file >> name >> count;) {
+    if (name == "oom_kill") return count;
+  }
+  return 0;
 }
 
 }  // namespace
 
-std::vector<std::string> launcher_command(int ranks) {
-  if (ranks == 1) return {};
+std::vector<std::string> launcher_command(const std::vector<Slot>& slots,
+                                          const std::vector<std::string>& arguments) {
+  const bool here = std::ranges::all_of(slots, [](const Slot& slot) { return slot.host.empty(); });
+  if (slots.size() == 1 && here) return {};
   const char* named = std::getenv("ASSAY_MPIRUN");
   std::string mpirun = named != nullptr ? named : ASSAY_MPIRUN;
   if (named == nullptr && !std::filesystem::exists(mpirun)) mpirun = "mpirun";
-  return {mpirun, "-np", std::to_string(ranks)};
+  std::vector<std::string> command = {mpirun, "-np", std::to_string(slots.size())};
+  if (!here) {
+    std::map<std::string, int> ranks;
+    for (const Slot& slot : slots) ++ranks[slot.host];
+    std::string hosts;
+    for (const Slot& slot : slots) {  // In the order of the ranks; a gang's slots come by host.
+      const auto count = ranks.extract(slot.host);
+      if (count.empty()) continue;
+      hosts += fmt::format("{}{}:{}", hosts.empty() ? "" : ",", slot.host, count.mapped());
+    }
+    command.insert(command.end(), {"--host", hosts});
+  }
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return command;
 }
 
 std::vector<std::string> launcher_environment() {
@@ -117,10 +152,10 @@ std::vector<std::string> launcher_environment() {
   return result;
 }
 
-Gang::Gang(GangOptions options) : options_(std::move(options)) {
+Gang::Gang(GangOptions options) : options_(std::move(options)), memory_kills_(memory_kills()) {
   std::filesystem::remove_all(options_.folder);
   std::filesystem::create_directories(options_.folder);
-  std::vector<std::string> command = launcher_command(options_.ranks);
+  std::vector<std::string> command = launcher_command(options_.slots, options_.launcher_arguments);
   command.push_back(options_.worker.string());
   command.emplace_back("gang");
   command.insert(command.end(), options_.arguments.begin(), options_.arguments.end());
@@ -171,9 +206,10 @@ std::optional<std::vector<nlohmann::json>> Gang::receive() {
   return messages;
 }
 
-std::string Gang::end(double grace_seconds) {
+GangEnd Gang::end(double grace_seconds) {
   close_input();
   if (!wait_for_launcher(grace_seconds)) {
+    told_to_die_ = true;
     ::kill(-launcher_, SIGTERM);
     if (!wait_for_launcher(grace_seconds > 0 ? 3 : 0.2)) {
       ::kill(-launcher_, SIGKILL);
@@ -183,9 +219,18 @@ std::string Gang::end(double grace_seconds) {
     }
   }
   end_recorded_ranks(options_.folder);
-  std::string how = describe_status(*status_);
+  GangEnd end{.text = describe_status(*status_), .signal = signal_of(*status_)};
+  if (!end.signal) end.exit_code = WEXITSTATUS(*status_);
+  const bool killed = end.signal == SIGKILL && memory_kills() > memory_kills_;
+  if (killed || end.exit_code == kOutOfMemoryExit) {
+    end.cause = EndCause::kOutOfMemory;
+    end.text += ", out of memory";
+  } else if (end.signal == SIGTERM && !told_to_die_) {
+    end.cause = EndCause::kPreempted;
+  }
   const std::string words = last_words(options_.folder / "launcher.log");
-  return words.empty() ? how : how + ": " + words;
+  if (!words.empty()) end.text += ": " + words;
+  return end;
 }
 
 bool Gang::wait_for_launcher(double seconds) {

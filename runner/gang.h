@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "runner/channel.h"
+#include "runner/world.h"
 
 #include <nlohmann/json.hpp>
 
@@ -13,10 +14,11 @@
 namespace assay {
 
 struct GangOptions {
-  int ranks = 1;
-  std::filesystem::path worker;        ///< The program `assay-worker`.
-  std::vector<std::string> arguments;  ///< Behind `assay-worker gang`.
-  std::filesystem::path folder;        ///< Logs and `rankN.json` of its ranks; made empty.
+  std::vector<Slot> slots = {Slot{}};       ///< One a rank.
+  std::filesystem::path worker = {};        ///< The program `assay-worker`.
+  std::vector<std::string> arguments = {};  ///< Behind `assay-worker gang`.
+  std::filesystem::path folder = {};        ///< Logs and `rankN.json` of its ranks; made empty.
+  std::vector<std::string> launcher_arguments = {};  ///< Of mpirun, before ours.
 };
 
 /// A gang as its coordinator sees it: a persistent `mpirun -np N assay-worker gang`, or the process
@@ -46,9 +48,9 @@ class Gang {
   [[nodiscard]] std::optional<std::vector<nlohmann::json>> receive();
 
   /// Ends the gang, waiting `grace_seconds` for it to go by itself, then SIGTERM, then SIGKILL, and
-  /// returns when all of its recorded ranks are dead: how it ended, for people. Throws CommError
-  /// where a process does not die.
-  std::string end(double grace_seconds);
+  /// returns when all of its recorded ranks are dead. Throws CommError where a process does not
+  /// die.
+  GangEnd end(double grace_seconds);
 
  private:
   [[nodiscard]] bool wait_for_launcher(double seconds);
@@ -59,11 +61,17 @@ class Gang {
   MessageReader reader_;
   int launcher_ = -1;
   std::optional<int> status_;  // Of waitpid.
+  bool told_to_die_ = false;
+  std::int64_t memory_kills_ = 0;  // Of the kernel, when it started.
 };
 
-/// The command that starts `ranks` processes of `program`: empty for one, which needs no launcher.
-/// $ASSAY_MPIRUN, else the mpirun that the build found, else that of PATH.
-[[nodiscard]] std::vector<std::string> launcher_command(int ranks);
+/// What a rank exits with that ran out of memory.
+inline constexpr int kOutOfMemoryExit = 12;  // ENOMEM
+
+/// The command that starts a process on each slot: empty for one on this machine, which needs no
+/// launcher. $ASSAY_MPIRUN, else the mpirun that the build found, else that of PATH.
+[[nodiscard]] std::vector<std::string> launcher_command(const std::vector<Slot>& slots,
+                                                        const std::vector<std::string>& arguments);
 
 /// The environment of a launcher: this process's own, with what MPI needs here and without what an
 /// outer launcher left (each `NAME=VALUE`). A user's own settings stay.

@@ -5,9 +5,12 @@
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "runner/beat.h"
 #include "runner/channel.h"
 #include "runner/control_input.h"
+#include "runner/gang.h"
 #include "runner/rank_start.h"
+#include "runner/watched_communicator.h"
 
 #include <unistd.h>
 
@@ -15,9 +18,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <new>
 #include <optional>
+#include <span>
 
 namespace assay {
 namespace {
@@ -32,26 +38,33 @@ class Events {
     if (descriptor >= 0) writer_.emplace(descriptor);
   }
 
-  void send(const nlohmann::json& event) {
-    if (writer_) writer_->send(event);
+  /// What follows is about this attempt.
+  void start(const nlohmann::json& command) {
+    about_ = {{"job", command.at("job")}, {"attempt", command.at("attempt")}};
   }
 
-  void progress(const std::string& job, nlohmann::json event) {
+  void send(std::string_view event, nlohmann::json fields = nlohmann::json::object()) {
+    if (!writer_) return;
+    fields.update(about_);
+    fields["event"] = event;
+    writer_->send(fields);
+  }
+
+  void progress(const nlohmann::json& fields) {
     const auto now = std::chrono::steady_clock::now();
     if (!writer_ || now - last_progress_ < kProgressInterval) return;
     last_progress_ = now;
-    event["event"] = "progress";
-    event["job"] = job;
-    writer_->send(event);
+    send("progress", fields);
   }
 
  private:
   std::optional<MessageWriter> writer_;
+  nlohmann::json about_ = nlohmann::json::object();
   std::chrono::steady_clock::time_point last_progress_;
 };
 
 /// How rank 0 passes a stop on to ranks that do not communicate for a while (each encodes shards of
-/// its own): a file in the gang's folder.
+/// its own): a file in the folder of the gang, or of the attempt that was cancelled.
 class StopFile {
  public:
   explicit StopFile(const std::filesystem::path& folder) : path_(folder / "stop") {}
@@ -74,34 +87,98 @@ std::string cut(std::string text) {
   return text.substr(0, size) + " ...";
 }
 
-void run_one(const nlohmann::json& command,
-             const GangRank& gang,
-             Communicator& comm,
-             Events& events,
-             const std::function<bool()>& should_stop,
-             const RunJob& run_job) {
-  const std::string job = command.at("job");
-  const std::filesystem::path file = command.at("file").get<std::string>();
-  events.send({{"event", "started"}, {"job", job}, {"pid", ::getpid()}});
-  JobControl control{comm, [&](const nlohmann::json& progress) { events.progress(job, progress); },
-                     should_stop};
-  try {
-    nlohmann::json run;
-    agree(comm, [&] {
-      log_to(file.parent_path(), comm.rank());
-      const std::string text = read_file(file);
-      if (sha256(text) != command.at("sha256")) throw DataError("{}: is damaged", file.string());
-      run = nlohmann::json::parse(text);
-    });
-    const JobEnd end = run_job(run, control);
-    comm.barrier();  // Done is what all ranks have done.
-    events.send({{"event", end == JobEnd::kDone ? "done" : "interrupted"}, {"job", job}});
-  } catch (const JobError& error) {
-    fmt::print(stderr, "[job {} rank {}/{}] failed: {}\n", job.substr(0, 8), comm.rank(),
-               comm.world_size(), error.what());
-    events.send({{"event", "failed"}, {"job", job}, {"error", cut(error.what())}});
+/// One rank of a gang, job after job.
+class Rank {
+ public:
+  /// `input`: of rank 0 alone.
+  Rank(const GangRank& gang, Communicator& comm, ControlInput* input, int events)
+      : gang_(gang), comm_(comm), watched_(comm, beat_), input_(input), events_(events) {}
+
+  void say_ready() {
+    nlohmann::json ready = gang_.facts ? gang_.facts() : nlohmann::json::object();
+    ready.update({{"ranks", comm_.world_size()}, {"pid", ::getpid()}});
+    events_.send("ready", std::move(ready));
   }
-  log_to(gang.folder, comm.rank());
+
+  /// Waits for a job and runs it; false where there is none to come.
+  bool run_next(const RunJob& run_job) {
+    const std::string text = broadcast_text(comm_, input_ ? input_->wait().dump() : std::string());
+    const nlohmann::json command = nlohmann::json::parse(text);
+    if (command.at("do") == "end") return false;
+    run(command, run_job);
+    return true;
+  }
+
+ private:
+  void run(const nlohmann::json& command, const RunJob& run_job) {
+    const std::string job = command.at("job");
+    const std::filesystem::path file = command.at("file").get<std::string>();
+    const StopFile stopped(gang_.folder), cancelled(file.parent_path());
+    events_.start(command);
+    events_.send("started", {{"pid", ::getpid()}});
+    JobControl control{.comm = watched_,
+                       .progress =
+                           [&](const nlohmann::json& progress) {
+                             beat_.tick();
+                             events_.progress(progress);
+                           },
+                       .should_stop =
+                           [&] {
+                             beat_.tick();
+                             if (!input_) return stopped.exists() || cancelled.exists();
+                             return (input_->stop_requested() && stopped.make()) ||
+                                    (input_->cancelled(job) && cancelled.make());
+                           }};
+    try {
+      nlohmann::json run;
+      agree(comm_, [&] {
+        log_to(file.parent_path(), comm_.rank());
+        beat_.open(file.parent_path(), comm_.rank());
+        const std::string text = read_file(file);
+        if (sha256(text) != command.at("sha256")) throw DataError("{}: is damaged", file.string());
+        run = nlohmann::json::parse(text);
+      });
+      const JobEnd end = run_job(run, control);
+      watched_.barrier();  // Done is what all ranks have done.
+      events_.send(end == JobEnd::kDone ? "done" : "interrupted");
+    } catch (const JobError& error) {
+      const std::string why = error.what();
+      fmt::print(stderr, "[job {} rank {}/{}] failed: {}\n", job.substr(0, 8), comm_.rank(),
+                 comm_.world_size(), why);
+      // As `agree` names std::bad_alloc, and LibTorch a GPU's.
+      events_.send("failed", {{"error", cut(why)},
+                              {"out_of_memory", why.find("out of memory") != std::string::npos}});
+    }
+    log_to(gang_.folder, comm_.rank());
+  }
+
+  const GangRank& gang_;
+  Communicator& comm_;
+  Beat beat_;
+  WatchedCommunicator watched_;
+  ControlInput* input_;
+  Events events_;
+};
+
+[[noreturn]] void end_gang(const std::optional<MpiSession>& mpi, int code) {
+  std::fflush(nullptr);
+  // The peers wait in a collective call that this rank will never join: end them too.
+  if (mpi) MpiSession::abort(code);
+  std::_Exit(code);
+}
+
+/// A gang on one host shares its cores: the kernel may move ranks among them, never to those of
+/// another gang. Of a gang on several hosts each rank knows its own.
+void place_rank(const GangRank& gang, const LaunchedRank& launched) {
+  const auto rank = static_cast<std::size_t>(launched.rank);
+  if (rank < gang.cores.size()) {
+    const bool one_host = launched.local_size == launched.world_size;
+    const std::span<const int> cores = gang.cores;
+    bind_to_cores(one_host ? cores : cores.subspan(rank, 1));
+  }
+  if (rank < gang.devices.size()) {
+    ::setenv("CUDA_VISIBLE_DEVICES", gang.devices[rank].c_str(), /*overwrite=*/1);
+  }
 }
 
 }  // namespace
@@ -110,8 +187,12 @@ int run_gang(const GangRank& gang, const RunJob& run_job) {
   const LaunchedRank launched = launched_rank();
   ::signal(SIGPIPE, SIG_IGN);
   const ControlDescriptors descriptors = start_rank(gang.folder, launched.rank);
+  place_rank(gang, launched);
   std::optional<MpiSession> mpi;
   std::optional<ControlInput> input;  // Outlives an exception: its thread is still reading.
+  const auto say = [&](const char* why) {
+    fmt::print(stderr, "[rank {}/{}] the gang ends: {}\n", launched.rank, launched.world_size, why);
+  };
   try {
     // A process without a launcher is a world of one and needs no MPI.
     if (launched.world_size > 1) mpi.emplace();
@@ -123,29 +204,17 @@ int run_gang(const GangRank& gang, const RunJob& run_job) {
           "this build do not belong together; try ASSAY_MPIRUN=...",
           comm->world_size(), gang.ranks);
     }
-    Events events(descriptors.events.get());
     if (comm->rank() == 0) input.emplace(descriptors.input.get());
-    const StopFile stop_file(gang.folder);
-    const auto should_stop = [&] {
-      return input ? input->stop_requested() && stop_file.make() : stop_file.exists();
-    };
-    nlohmann::json ready = gang.facts ? gang.facts() : nlohmann::json::object();
-    ready.update({{"event", "ready"}, {"ranks", comm->world_size()}, {"pid", ::getpid()}});
-    events.send(ready);
-    for (;;) {
-      const std::string text =
-          broadcast_text(*comm, comm->rank() == 0 ? input->wait().dump() : std::string());
-      const nlohmann::json command = nlohmann::json::parse(text);
-      if (command.at("do") == "end") return 0;
-      run_one(command, gang, *comm, events, should_stop, run_job);
-    }
+    Rank rank(gang, *comm, input ? &*input : nullptr, descriptors.events.get());
+    rank.say_ready();
+    while (rank.run_next(run_job)) continue;
+    return 0;
+  } catch (const std::bad_alloc&) {
+    say("out of memory");
+    end_gang(mpi, kOutOfMemoryExit);
   } catch (const std::exception& error) {
-    // The peers wait in a collective call that this rank will never join: end them too.
-    fmt::print(stderr, "[rank {}/{}] the gang ends: {}\n", launched.rank, launched.world_size,
-               error.what());
-    std::fflush(nullptr);
-    if (mpi) MpiSession::abort(1);
-    std::_Exit(1);
+    say(error.what());
+    end_gang(mpi, 1);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace assay {
 
@@ -28,19 +29,22 @@ enum class JobEnd { kDone, kInterrupted };
 using RunJob = std::function<JobEnd(const nlohmann::json& run, JobControl& control)>;
 
 struct GangRank {
-  std::filesystem::path folder;  ///< Of the gang: logs while no job runs, `rankN.json`.
-  int ranks = 1;                 ///< Asked for; a world of another size is a CommError.
+  std::filesystem::path folder;           ///< Of the gang: logs while no job runs, `rankN.json`.
+  int ranks = 1;                          ///< Asked for; a world of another size is a CommError.
+  std::vector<int> cores = {};            ///< CPU of each rank; empty: bound to none.
+  std::vector<std::string> devices = {};  ///< `CUDA_VISIBLE_DEVICES` of each rank; empty: as it is.
   /// What rank 0 says of itself in `ready`, for the record: host, CPU, versions. Called when the
   /// libraries may start.
-  std::function<nlohmann::json()> facts;
+  std::function<nlohmann::json()> facts = {};
 };
 
 /// The life of one rank of a gang (`design.md` 3): takes jobs from the coordinator until it says
 /// `end`. To be called first in `main`, before any library has started. Returns the exit code.
 ///
-/// Messages to rank 0: {"do": "run", "job": id, "file": run.json, "sha256": its digest},
-/// {"do": "stop"}, {"do": "end"}. From it: {"event": "ready" | "started" | "progress" | "done" |
-/// "interrupted" | "failed", "job": id, ...}.
+/// Messages to rank 0: {"do": "run", "job": id, "attempt": number, "file": run.json, "sha256": its
+/// digest}, {"do": "cancel", "job": id}, {"do": "stop"}, {"do": "end"}. From it: {"event": "ready"
+/// | "started" | "progress" | "done" | "interrupted" | "failed", "job": id, "attempt": number,
+/// ...}.
 int run_gang(const GangRank& gang, const RunJob& run_job);
 
 }  // namespace assay

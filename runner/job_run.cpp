@@ -26,6 +26,7 @@ nlohmann::json to_json(const JobRun& run) {
   nlohmann::json data = nlohmann::json::object();
   for (const auto& [name, root] : run.data) data[name] = root.string();
   return {{"id", run.id},
+          {"attempt", run.attempt},
           {"kind", to_string(run.kind)},
           {"spec", run.spec},
           {"hints", run.hints},
@@ -39,6 +40,7 @@ JobRun job_run_from_json(const nlohmann::json& json) {
   const auto text = [&](const char* key) { return json.at(key).get<std::string>(); };
   try {
     JobRun run{.id = text("id"),
+               .attempt = json.at("attempt"),
                .kind = job_kind_from(text("kind")),
                .spec = json.at("spec"),
                .hints = json.at("hints"),
@@ -68,9 +70,11 @@ std::vector<std::string> inputs_of(const nlohmann::json& spec) {
   return inputs;
 }
 
-std::filesystem::path write_run(const JobRun& run, std::int64_t number, std::string& sha256) {
+std::filesystem::path write_run(const JobRun& run, std::string& sha256) {
+  if (std::filesystem::remove(run.folder() / "result.json")) fsync_folder(run.folder());
   write_file_atomically(run.folder() / "spec.json", canonical_json(run.spec) + "\n");
-  const std::filesystem::path file = run.folder() / fmt::format("attempt-{}", number) / "run.json";
+  const std::filesystem::path file =
+      run.folder() / fmt::format("attempt-{}", run.attempt) / "run.json";
   const std::string text = to_json(run).dump(1) + "\n";
   write_file_atomically(file, text);
   sha256 = assay::sha256(text);
@@ -83,6 +87,36 @@ std::optional<nlohmann::json> read_result(const Workspace& workspace, const std:
   nlohmann::json result = nlohmann::json::parse(read_file(file), nullptr, false);
   if (!result.is_object() || result.value("id", "") != id) return std::nullopt;
   return result;
+}
+
+nlohmann::json describe_files(const std::filesystem::path& folder,
+                              const std::vector<std::string>& names) {
+  nlohmann::json files = nlohmann::json::object();
+  for (const std::string& name : names) {
+    if (!std::filesystem::exists(folder / name)) continue;
+    files[name] = {{"bytes", std::filesystem::file_size(folder / name)},
+                   {"sha256", sha256_file(folder / name)}};
+  }
+  return files;
+}
+
+std::string result_problem(const Workspace& workspace, const nlohmann::json& result, bool digests) {
+  if (!result.contains("files")) return {};
+  const std::filesystem::path folder = workspace.job(result.at("id"));
+  for (const auto& [name, file] : result["files"].items()) {
+    const std::filesystem::path path = folder / name;
+    std::error_code missing;
+    const std::uintmax_t bytes = std::filesystem::file_size(path, missing);
+    if (missing) return fmt::format("{}: {}", path.string(), missing.message());
+    if (bytes != file.value("bytes", std::uintmax_t{0})) {
+      return fmt::format("{}: has {} bytes, result.json says {}", path.string(), bytes,
+                         file.value("bytes", std::uintmax_t{0}));
+    }
+    if (digests && sha256_file(path) != file.value("sha256", "")) {
+      return fmt::format("{}: has another SHA-256 than result.json says", path.string());
+    }
+  }
+  return {};
 }
 
 }  // namespace assay

@@ -16,6 +16,7 @@ namespace assay {
 /// things lie on this machine, which changes no number. Travels as `attempt-N/run.json`.
 struct JobRun {
   std::string id;
+  std::int64_t attempt = 0;  ///< Its number; 0: by hand.
   JobKind kind = JobKind::kEncode;
   nlohmann::json spec;   ///< The identity (`runner/job_spec.h`).
   nlohmann::json hints;  ///< As of `Job` (`runner/plan.h`).
@@ -37,14 +38,23 @@ struct JobRun {
 /// What a gang keeps loaded after such a job: weights, feature sets.
 [[nodiscard]] std::vector<std::string> inputs_of(const nlohmann::json& spec);
 
-/// Makes `attempt-<number>` in the job's folder, with spec.json beside it, and run.json in it.
-/// Returns run.json's path; `sha256` receives its digest.
-[[nodiscard]] std::filesystem::path write_run(const JobRun& run,
-                                              std::int64_t number,
-                                              std::string& sha256);
+/// Makes the attempt's folder in that of its job, with spec.json beside it, and run.json in it; a
+/// result of a former attempt is removed. Returns run.json's path; `sha256` receives its digest.
+[[nodiscard]] std::filesystem::path write_run(const JobRun& run, std::string& sha256);
 
 /// result.json of a job: what makes it done. Nothing where there is none or it is not that job's.
 [[nodiscard]] std::optional<nlohmann::json> read_result(const Workspace& workspace,
                                                         const std::string& id);
+
+/// What result.json says of the files beside it: `{"scores.h5": {"bytes": ..., "sha256": ...}}`, of
+/// those of `names` that are there.
+[[nodiscard]] nlohmann::json describe_files(const std::filesystem::path& folder,
+                                            const std::vector<std::string>& names);
+
+/// What is wrong with the files that a job's result names: one is missing, or has another length
+/// or, where `digests`, another SHA-256. Empty where all is well.
+[[nodiscard]] std::string result_problem(const Workspace& workspace,
+                                         const nlohmann::json& result,
+                                         bool digests);
 
 }  // namespace assay

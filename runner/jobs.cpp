@@ -153,8 +153,10 @@ JobEnd run_job(const JobRun& run, Loaded& loaded, JobControl& control) {
   result["kind"] = to_string(run.kind);
   result["ranks"] = control.comm.world_size();
   result["device"] = loaded.device.name();
+  if (run.attempt > 0) result["attempt"] = run.attempt;
   agree(control.comm, [&] {
     if (control.comm.rank() != 0) return;
+    result["files"] = describe_files(run.folder(), {"checkpoint.safetensors", "scores.h5"});
     write_file_atomically(run.folder() / "result.json", result.dump(1) + "\n");
   });
   return JobEnd::kDone;

@@ -30,14 +30,19 @@ std::string boot_id() {
   return id;
 }
 
+/// proc(5) from field 3, the state, on; empty where there is no such process.
+std::istringstream stat_fields(int pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string line;
+  if (!std::getline(file, line)) return {};
+  // Field 2 is the name in parentheses and may itself hold blanks and parentheses.
+  return std::istringstream(line.substr(line.rfind(')') + 1));
+}
+
 }  // namespace
 
 std::optional<ProcessIdentity> find_process(int pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string line;
-  if (!std::getline(file, line)) return std::nullopt;
-  // Field 2 is the name in parentheses and may itself hold blanks and parentheses.
-  std::istringstream fields(line.substr(line.rfind(')') + 1));
+  std::istringstream fields = stat_fields(pid);
   std::string state, skipped;
   fields >> state;
   for (int field = 4; field < 22; ++field) fields >> skipped;
@@ -51,6 +56,11 @@ ProcessIdentity this_process() { return find_process(::getpid()).value(); }
 std::optional<bool> is_alive(const ProcessIdentity& process) {
   if (process.host != host_name()) return std::nullopt;
   return find_process(process.pid) == process;
+}
+
+bool is_stopped(int pid) {
+  std::string state;
+  return (stat_fields(pid) >> state) && (state == "T" || state == "t");
 }
 
 void kill_process(const ProcessIdentity& process) {

@@ -27,6 +27,9 @@ struct ProcessIdentity {
 /// Whether the process lives; nothing where it is one of another host.
 [[nodiscard]] std::optional<bool> is_alive(const ProcessIdentity& process);
 
+/// Whether a process of this host is held by a signal (SIGSTOP) or a debugger.
+[[nodiscard]] bool is_stopped(int pid);
+
 /// SIGKILL to the very process, nothing where it is gone or another one has its number.
 void kill_process(const ProcessIdentity& process);
 

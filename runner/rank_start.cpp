@@ -4,6 +4,7 @@
 #include "runner/process.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,7 +32,9 @@ LaunchedRank launched_rank() {
   for (const auto& [rank, size] :
        {std::pair("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
         std::pair("PMI_RANK", "PMI_SIZE"), std::pair("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")}) {
-    if (std::getenv(rank) != nullptr) return {number_from(rank, 0), number_from(size, 1)};
+    if (std::getenv(rank) == nullptr) continue;
+    return {number_from(rank, 0), number_from(size, 1),
+            number_from("OMPI_COMM_WORLD_LOCAL_SIZE", 0)};
   }
   return {};
 }
@@ -64,6 +67,16 @@ ControlDescriptors start_rank(const std::filesystem::path& folder, int rank) {
   ::dup2(null.get(), 0);
   log_to(folder, rank);
   return control;
+}
+
+void bind_to_cores(std::span<const int> cores) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int core : cores) {
+    if (core < CPU_SETSIZE) CPU_SET(core, &set);
+  }
+  if (::sched_setaffinity(0, sizeof set, &set) == 0) return;
+  fmt::print(stderr, "not bound to its CPUs: {}\n", std::strerror(errno));
 }
 
 }  // namespace assay

@@ -3,6 +3,7 @@
 #include "core/file.h"
 
 #include <filesystem>
+#include <span>
 
 namespace assay {
 
@@ -11,6 +12,7 @@ namespace assay {
 struct LaunchedRank {
   int rank = 0;
   int world_size = 1;
+  int local_size = 1;  ///< Of them on this host, as far as the launcher says.
 };
 [[nodiscard]] LaunchedRank launched_rank();
 
@@ -23,6 +25,10 @@ struct ControlDescriptors {
 /// launcher, its descriptors 1 and 2 go to `<folder>/rank<N>.log`, 0 to /dev/null, and
 /// `<folder>/rank<N>.json` says which process it is. Rank 0 gets what was behind 0 and 1.
 [[nodiscard]] ControlDescriptors start_rank(const std::filesystem::path& folder, int rank);
+
+/// Binds this process and the threads that it will start to these CPUs. What the machine does not
+/// allow is said in the log.
+void bind_to_cores(std::span<const int> cores);
 
 /// Sends descriptors 1 and 2 to `<folder>/rank<N>.log` and records the process there: one attempt
 /// of a job. Throws DataError where the folder cannot be written.

@@ -1,14 +1,14 @@
 #include "core/error.h"
 #include "results/render.h"
 #include "runner/commands.h"
-#include "runner/coordinator.h"
 #include "runner/installation.h"
 #include "runner/interrupts.h"
 #include "runner/lease.h"
 #include "runner/process.h"
 #include "runner/progress.h"
+#include "runner/run_plan.h"
+#include "runner/slots.h"
 
-#include <sched.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +20,8 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
+#include <sstream>
 
 namespace assay {
 namespace {
@@ -48,6 +50,8 @@ struct TableArguments : StudyArguments {
 
 struct RunArguments : StudyArguments {
   int ranks = 0, slots = 0, retries = 3;
+  double timeout = CoordinatorOptions{}.hang_timeout_seconds;
+  std::string hostfile, launcher_arguments;
   bool quiet = false;
 };
 
@@ -56,11 +60,6 @@ void add_study_arguments(CLI::App& command, StudyArguments& arguments) {
   command.add_option("OVERRIDES", arguments.overrides, "KEY=VALUE,...: replaces a key or an axis");
   add_places(command, arguments.places);
   command.add_flag("--json", arguments.json, "for machines, on stdout");
-}
-
-int cores() {
-  cpu_set_t set;
-  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(CPU_COUNT(&set), 1) : 1;
 }
 
 PlanHistory history_of(const Study& study, const Workspace& workspace) {
@@ -132,13 +131,15 @@ int table_command(const TableArguments& arguments) {
 }
 
 void print_outcome(const RunReport& report, const StudyArguments& arguments) {
-  for (const FailedJob& job : report.failed) {
+  for (const EndedJob& job : report.failed) {
     say(stderr, fmt::format("failed: {}: {}\n        assay log {} -w {}\n", job.label, job.error,
                             job.id.substr(0, 12), arguments.places.workspace));
   }
   const std::size_t done = report.done_before + report.done;
-  say(stderr, fmt::format("{} of {} jobs done ({} before), {} failed{}\n", done, report.total,
-                          report.done_before, report.failed.size(),
+  const std::string cancelled =
+      report.cancelled.empty() ? "" : fmt::format(", {} cancelled", report.cancelled.size());
+  say(stderr, fmt::format("{} of {} jobs done ({} before), {} failed{}{}\n", done, report.total,
+                          report.done_before, report.failed.size(), cancelled,
                           report.interrupted ? "; interrupted: the same command goes on" : ""));
 }
 
@@ -193,6 +194,26 @@ void draw_heatmaps(const std::filesystem::path& worker,
   if (status != 0) say(stderr, "the heat maps could not be drawn\n");
 }
 
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream words(text);
+  return {std::istream_iterator<std::string>(words), {}};
+}
+
+/// `claim` must live as long as the gangs.
+SchedulerOptions scheduler_options(const RunArguments& arguments, std::optional<CoreClaim>& claim) {
+  SchedulerOptions options{.retries = arguments.retries};
+  const int here = std::max(static_cast<int>(allowed_cores().size()), 1);
+  options.ranks = arguments.ranks > 0 ? arguments.ranks : std::min(here, 4);
+  if (!arguments.hostfile.empty()) {
+    options.slots = read_hostfile(arguments.hostfile);
+  } else {
+    const int slots = std::max(arguments.slots > 0 ? arguments.slots : here, options.ranks);
+    claim.emplace(static_cast<std::size_t>(slots), allowed_cores());
+    options.slots = local_slots(slots, claim->cores());
+  }
+  return options;
+}
+
 int run_command(const RunArguments& arguments) {
   const std::filesystem::path worker = find_worker();
   const Study study = arguments.load();
@@ -203,24 +224,23 @@ int run_command(const RunArguments& arguments) {
   Store store(workspace.store());
   store.record_study({study.name, std::filesystem::absolute(study.path).string(), study.text},
                      job_records(plan), plan.cells);
-  end_remains(workspace, store);
   for (const std::string& note : plan.notes) say(stderr, "note: " + note + "\n");
 
-  const int ranks = arguments.ranks > 0 ? arguments.ranks : std::min(cores(), 4);
-  const int slots = std::max(arguments.slots > 0 ? arguments.slots : cores(), ranks);
-  const CoordinatorOptions options{
-      .workspace = workspace,
-      .worker = worker,
-      .ranks = ranks,
-      .scheduler = {.gangs = slots / ranks, .retries = arguments.retries}};
+  const RealWorldOptions world{.workspace = workspace,
+                               .worker = worker,
+                               .launcher_arguments = words_of(arguments.launcher_arguments)};
+  std::optional<CoreClaim> claim;
+  CoordinatorOptions options{.scheduler = scheduler_options(arguments, claim),
+                             .hang_timeout_seconds = arguments.timeout};
   RunReport report;
   LiveFile live(workspace.live());
   {
     Interrupts interrupts;
     ProgressView view(stderr, arguments.quiet);
     report = run_plan(
-        plan, options, [&](const Job& job) { return describe_job(job, study, files, workspace); },
-        store, interrupts, view,
+        plan, world, options,
+        [&](const Job& job) { return describe_job(job, study, files, workspace); }, store,
+        interrupts, view,
         [&](const RunState& state) {
           lease.beat();
           live.write(state);
@@ -231,7 +251,7 @@ int run_command(const RunArguments& arguments) {
   TableArguments table;
   say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
   if (report.interrupted) return kInterrupted;
-  return report.failed.empty() ? 0 : kSomeFailed;
+  return report.failed.empty() && report.cancelled.empty() ? 0 : kSomeFailed;
 }
 
 }  // namespace
@@ -251,6 +271,13 @@ std::vector<Command> add_study_commands(CLI::App& app) {
   run_app->add_option("--ranks", run->ranks, "processes of each gang (default: cores, at most 4)");
   run_app->add_option("--slots", run->slots, "processes in all (default: cores)");
   run_app->add_option("--retries", run->retries, "of a job whose gang died")->capture_default_str();
+  run_app
+      ->add_option("--timeout", run->timeout,
+                   "seconds after which a job in which nothing moves is ended")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  run_app->add_option("--hostfile", run->hostfile, "hosts of the gangs: lines 'name slots=N'");
+  run_app->add_option("--launcher-args", run->launcher_arguments, "passed on to mpirun");
   run_app->add_flag("-q,--quiet", run->quiet, "show failures only");
   set_example(*run_app, "assay run experiments/demo.toml --ranks 2");
   commands.push_back({run_app, [run] { return run_command(*run); }});

@@ -17,13 +17,13 @@ namespace {
 using namespace assay;
 
 /// `assay-worker gang`: the coordinator's.
-int gang(const std::string& folder, int ranks) {
+int gang(GangRank rank) {
   Loaded loaded;
-  const auto facts = [&] { return environment_facts(loaded.device); };
+  rank.facts = [&] { return environment_facts(loaded.device); };
   const auto run = [&](const nlohmann::json& content, JobControl& control) {
     return run_job(job_run_from_json(content), loaded, control);
   };
-  return run_gang({folder, ranks, facts}, run);
+  return run_gang(rank, run);
 }
 
 }  // namespace
@@ -35,11 +35,13 @@ int main(int argc, char** argv) {
   at::set_num_threads(1);
   CLI::App app("What assay computes", "assay");
   app.require_subcommand(1);
-  std::string folder;
-  int ranks = 1;
+  GangRank rank;
   CLI::App* gang_command = app.add_subcommand("gang", "a rank of a gang (started by assay run)");
-  gang_command->add_option("--folder", folder)->required();
-  gang_command->add_option("--ranks", ranks)->required();
+  gang_command->add_option("--folder", rank.folder)->required();
+  gang_command->add_option("--ranks", rank.ranks)->required();
+  gang_command->add_option("--cores", rank.cores, "CPU of each rank")->delimiter(',');
+  gang_command->add_option("--devices", rank.devices, "CUDA_VISIBLE_DEVICES of each rank")
+      ->delimiter(',');
   std::vector<Command> commands;
   for (auto* add : {add_by_hand_commands, add_data_commands, add_backbone_commands,
                     add_heatmap_command, add_metrics_command, add_gpu_command}) {
@@ -47,7 +49,7 @@ int main(int argc, char** argv) {
   }
   try {
     app.parse(argc, argv);
-    if (gang_command->parsed()) return gang(folder, ranks);
+    if (gang_command->parsed()) return gang(rank);
     for (const Command& command : commands) {
       if (command.app->parsed()) return command.run();
     }

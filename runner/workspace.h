@@ -19,6 +19,8 @@ struct Workspace {
   /// What runs now (`RunState` as JSON), rewritten every second by the coordinator.
   [[nodiscard]] std::filesystem::path live() const { return root / "live.json"; }
   [[nodiscard]] std::filesystem::path gangs() const { return root / "gangs"; }
+  /// Requests to the coordinator (`runner/cancel_requests.h`).
+  [[nodiscard]] std::filesystem::path cancel() const { return root / "cancel"; }
   /// `jobs/ab/abcdef...`: spec.json, attempt-N/, checkpoint.safetensors, scores.h5, result.json,
   /// whose atomic appearance is what makes a job done.
   [[nodiscard]] std::filesystem::path job(const std::string& id) const {

@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 began=$SECONDS
-sanitized=(core datasets metrics results runner runner_plan synth)
+sanitized=(core datasets metrics results runner runner_plan simulation synth)
 threaded=(core datasets metrics)
 step() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - began)); }
 
@@ -34,4 +34,6 @@ ctest --preset release
 step "tests under sanitizers"
 ctest --preset asan -R "^($(IFS='|'; echo "${sanitized[*]}"))$"
 ctest --preset tsan -R "^($(IFS='|'; echo "${threaded[*]}"))$"
+step "storm"
+tools/storm.sh --rounds 5 --seed 1
 step "done"

@@ -2,7 +2,10 @@
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "runner/beat.h"
+#include "runner/hang_watch.h"
 #include "runner/process.h"
+#include "tests/support/command.h"
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
@@ -31,21 +34,27 @@ nlohmann::json next_message(Gang& gang) {
 
 class GangTest : public ::testing::TestWithParam<int> {
  protected:
-  std::unique_ptr<Gang> start(int asked = 0) {
+  std::unique_ptr<Gang> start(int asked = 0, const std::vector<int>& cores = {}) {
     const std::filesystem::path folder = folder_ / "gang";
     const int ranks = asked > 0 ? asked : GetParam();
+    std::vector<std::string> arguments = {folder.string(), std::to_string(ranks)};
+    for (const int core : cores) arguments.push_back(std::to_string(core));
     return std::make_unique<Gang>(
-        GangOptions{GetParam(),
-                    std::filesystem::path(ASSAY_BINARY_DIR) / "gang_test_worker",
-                    {folder.string(), std::to_string(ranks)},
-                    folder});
+        GangOptions{.slots = std::vector<Slot>(static_cast<std::size_t>(GetParam()), slot_),
+                    .worker = std::filesystem::path(ASSAY_BINARY_DIR) / "gang_test_worker",
+                    .arguments = arguments,
+                    .folder = folder});
   }
 
   void send(Gang& gang, const std::string& act) {
     const std::string text = nlohmann::json{{"act", act}}.dump();
     const std::filesystem::path file = folder_ / act / "run.json";
     write_file_atomically(file, text);
-    gang.send({{"do", "run"}, {"job", act}, {"file", file.string()}, {"sha256", sha256(text)}});
+    gang.send({{"do", "run"},
+               {"job", act},
+               {"attempt", 1},
+               {"file", file.string()},
+               {"sha256", sha256(text)}});
   }
 
   [[nodiscard]] std::string log(const std::string& act, int rank) const {
@@ -53,6 +62,7 @@ class GangTest : public ::testing::TestWithParam<int> {
   }
 
   TemporaryFolder folder_;
+  Slot slot_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Ranks, GangTest, Values(1, 3));
@@ -67,7 +77,7 @@ TEST_P(GangTest, RunsJobAfterJobAndEndsWhenTold) {
   gang->send({{"do", "end"}});
   gang->close_input();
   EXPECT_EQ(next_message(*gang), nullptr);
-  EXPECT_EQ(gang->end(5), "ended with exit code 0");
+  EXPECT_EQ(gang->end(5).text, "ended with exit code 0");
   EXPECT_THAT(log("print", 0), HasSubstr("a library prints to standard output"));
 }
 
@@ -91,7 +101,7 @@ TEST_P(GangTest, TheDeathOfOneRankEndsAllAndIsNamed) {
   EXPECT_EQ(ranks.size(), static_cast<std::size_t>(GetParam()));
   send(*gang, "kill");
   EXPECT_EQ(next_message(*gang), nullptr);
-  EXPECT_THAT(gang->end(5), HasSubstr("signal 9"));
+  EXPECT_THAT(gang->end(5).text, HasSubstr("signal 9"));
   for (const ProcessIdentity& rank : ranks) EXPECT_EQ(is_alive(rank), false);
 }
 
@@ -100,7 +110,7 @@ TEST_P(GangTest, WhatOneRankThrowsAloneEndsTheGang) {
   static_cast<void>(next_message(*gang));
   send(*gang, "throw");
   EXPECT_EQ(next_message(*gang), nullptr);
-  EXPECT_THAT(gang->end(5), HasSubstr("exit code 1"));
+  EXPECT_THAT(gang->end(5).text, HasSubstr("exit code 1"));
   EXPECT_THAT(log("throw", GetParam() - 1), HasSubstr("one rank alone"));
 }
 
@@ -123,6 +133,67 @@ TEST_P(GangTest, EndKillsAGangThatDoesNotListen) {
   for (const ProcessIdentity& rank : ranks) EXPECT_EQ(is_alive(rank), false);
 }
 
+TEST_P(GangTest, AStoppedRankIsNamedFromOutside) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  send(*gang, "hang");
+  const std::string guilty =
+      fmt::format("rank {} on {} (process ", GetParam() - 1, this_process().host);
+  std::string said;
+  EXPECT_TRUE(eventually([&] {
+    const auto beats = read_beats(folder_ / "hang");
+    said = beats.empty() ? "" : describe_hang(beats);
+    return said.find(guilty) == 0 && said.find(", stopped): computing, operation 0") != said.npos;
+  })) << said;
+  if (GetParam() > 1) {
+    EXPECT_EQ(read_beats(folder_ / "hang").at(0).operation, "barrier");
+    EXPECT_EQ(read_beats(folder_ / "hang").at(0).sequence, 1U);
+  }
+}
+
+TEST_P(GangTest, ItsRanksStayOnItsCores) {
+  const int core = allowed_cores().back();
+  const auto gang = start(0, std::vector<int>(static_cast<std::size_t>(GetParam()), core));
+  static_cast<void>(next_message(*gang));
+  send(*gang, "where");
+  EXPECT_EQ(next_message(*gang)["event"], "done");
+  gang->send({{"do", "end"}});
+  EXPECT_EQ(gang->end(5).exit_code, 0);
+  for (int rank = 0; rank < GetParam(); ++rank) {
+    EXPECT_THAT(log("where", rank), HasSubstr(fmt::format("1 CPU: {}", core)));
+  }
+}
+
+TEST_P(GangTest, ACancelledJobStopsAndTheGangLives) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  for (const char* act : {"wait", "wait alone"}) {
+    send(*gang, act);
+    gang->send({{"do", "cancel"}, {"job", act}});
+    EXPECT_EQ(next_message(*gang)["event"], "interrupted");
+  }
+  send(*gang, "print");
+  EXPECT_EQ(next_message(*gang)["event"], "done");
+}
+
+TEST_P(GangTest, ASignalOfTheSiteIsAPreemption) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  for (const ProcessIdentity& rank : recorded_ranks(folder_ / "gang")) ::kill(rank.pid, SIGTERM);
+  EXPECT_EQ(next_message(*gang), nullptr);
+  EXPECT_EQ(gang->end(5).cause, EndCause::kPreempted);
+}
+
+TEST_P(GangTest, OutOfMemoryIsNamed) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  send(*gang, "memory");
+  EXPECT_EQ(next_message(*gang), nullptr);
+  const GangEnd end = gang->end(5);
+  EXPECT_EQ(end.cause, EndCause::kOutOfMemory);
+  EXPECT_THAT(end.text, HasSubstr("out of memory"));
+}
+
 TEST_P(GangTest, AWorldOfAnotherSizeIsANamedError) {
   const auto gang = start(GetParam() + 1);
   EXPECT_EQ(next_message(*gang), nullptr);
@@ -134,9 +205,9 @@ TEST_P(GangTest, AWorldOfAnotherSizeIsANamedError) {
 
 TEST(GangStart, AnUnknownProgramIsNamed) {
   const TemporaryFolder folder;
-  Gang gang({1, folder / "no-such-worker", {}, folder / "gang"});
+  Gang gang({.worker = folder / "no-such-worker", .folder = folder / "gang"});
   EXPECT_EQ(next_message(gang), nullptr);
-  EXPECT_THAT(gang.end(5), HasSubstr("no-such-worker: cannot be executed: No such file"));
+  EXPECT_THAT(gang.end(5).text, HasSubstr("no-such-worker: cannot be executed: No such file"));
 }
 
 }  // namespace

@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <map>
 #include <random>
 #include <stdexcept>
+#include <utility>
 
 namespace assay {
 namespace {
@@ -14,13 +16,15 @@ using ::testing::IsEmpty;
 ScheduledJob job(std::string id,
                  std::vector<std::string> needs = {},
                  std::vector<std::string> inputs = {}) {
-  return {std::move(id), std::move(needs), std::move(inputs)};
+  return {.id = std::move(id), .needs = std::move(needs), .inputs = std::move(inputs)};
 }
+
+std::vector<Slot> slots(int count) { return std::vector<Slot>(static_cast<std::size_t>(count)); }
 
 /// A scheduler whose gang 0 is ready.
 Scheduler started(std::vector<ScheduledJob> jobs, const SchedulerOptions& options = {}) {
   Scheduler scheduler(std::move(jobs), options);
-  EXPECT_THAT(scheduler.decide(0), ElementsAre(Decision{Action::kStartGang, 0, {}}));
+  EXPECT_THAT(scheduler.decide(0), ElementsAre(Decision{Action::kStartGang, 0, {}, slots(1)}));
   scheduler.gang_ready(0);
   return scheduler;
 }
@@ -38,9 +42,9 @@ TEST(Scheduler, SendsAJobOnlyWhenWhatItNeedsIsDone) {
   scheduler.job_done(0);
   EXPECT_THAT(scheduler.decide(2), ElementsAre(Decision{Action::kSendJob, 0, "evaluate"}));
   scheduler.job_done(0);
-  EXPECT_THAT(scheduler.decide(3), ElementsAre(Decision{Action::kEndGang, 0, {}}));
+  EXPECT_THAT(scheduler.decide(3), ElementsAre(Decision{Action::kEndGang, 0}));
   EXPECT_FALSE(scheduler.finished());
-  scheduler.gang_ended(0, "told to", 4);
+  scheduler.gang_ended(0, EndCause::kDied, "told to", 4);
   EXPECT_TRUE(scheduler.finished());
 }
 
@@ -60,7 +64,7 @@ TEST(Scheduler, AFailedJobFailsItsDependentsByNameAndNoOther) {
       started({job("bad"), job("child", {"bad"}), job("grandchild", {"child"}), job("other")});
   static_cast<void>(scheduler.decide(0));
   scheduler.job_failed(0, "NaN in step 3");
-  EXPECT_THAT(scheduler.take_failed(), ElementsAre("bad", "child", "grandchild"));
+  EXPECT_THAT(scheduler.take_ended(), ElementsAre("bad", "child", "grandchild"));
   EXPECT_EQ(scheduler.error("bad"), "NaN in step 3");
   EXPECT_EQ(scheduler.error("child"), "needs job bad, which failed");
   EXPECT_THAT(scheduler.decide(1), ElementsAre(Decision{Action::kSendJob, 0, "other"}));
@@ -71,15 +75,15 @@ TEST(Scheduler, RetriesAJobWhoseGangDiedAfterAGrowingDelayAndThenGivesUp) {
   double now = 0;
   for (const double delay : {10.0, 20.0}) {
     EXPECT_THAT(scheduler.decide(now), ElementsAre(Decision{Action::kSendJob, 0, "x"}));
-    scheduler.gang_ended(0, "killed by signal 9", now);
+    scheduler.gang_ended(0, EndCause::kDied, "killed by signal 9", now);
     EXPECT_THAT(scheduler.decide(now + delay - 1), IsEmpty());
     EXPECT_EQ(scheduler.next_time(), now + delay);
     now += delay;
-    EXPECT_THAT(scheduler.decide(now), ElementsAre(Decision{Action::kStartGang, 0, {}}));
+    EXPECT_THAT(scheduler.decide(now), ElementsAre(Decision{Action::kStartGang, 0, {}, slots(1)}));
     scheduler.gang_ready(0);
   }
   static_cast<void>(scheduler.decide(now));
-  scheduler.gang_ended(0, "killed by signal 9", now);
+  scheduler.gang_ended(0, EndCause::kDied, "killed by signal 9", now);
   EXPECT_EQ(scheduler.state("x"), JobState::kFailed);
   EXPECT_EQ(scheduler.error("x"), "its gang died 3 times, last: killed by signal 9");
   EXPECT_TRUE(scheduler.finished());
@@ -88,17 +92,17 @@ TEST(Scheduler, RetriesAJobWhoseGangDiedAfterAGrowingDelayAndThenGivesUp) {
 TEST(Scheduler, WithoutAnyGangThatStartsAllWaitingJobsFail) {
   Scheduler scheduler({job("x"), job("y", {"x"})}, {.start_attempts = 2});
   static_cast<void>(scheduler.decide(0));
-  scheduler.gang_ended(0, "mpirun: not found", 0);
+  scheduler.gang_ended(0, EndCause::kDied, "mpirun: not found", 0);
   EXPECT_EQ(scheduler.state("x"), JobState::kWaiting);
-  EXPECT_THAT(scheduler.decide(1), ElementsAre(Decision{Action::kStartGang, 0, {}}));
-  scheduler.gang_ended(0, "mpirun: not found", 1);
+  EXPECT_THAT(scheduler.decide(1), ElementsAre(Decision{Action::kStartGang, 0, {}, slots(1)}));
+  scheduler.gang_ended(0, EndCause::kDied, "mpirun: not found", 1);
   EXPECT_EQ(scheduler.error("x"), "no gang could start: mpirun: not found");
   EXPECT_TRUE(scheduler.finished());
 }
 
 TEST(Scheduler, StartsNoMoreGangsThanThereAreJobsToRun) {
-  Scheduler scheduler({job("encode"), job("train", {"encode"})}, {.gangs = 4});
-  EXPECT_THAT(scheduler.decide(0), ElementsAre(Decision{Action::kStartGang, 0, {}}));
+  Scheduler scheduler({job("encode"), job("train", {"encode"})}, {.slots = slots(4)});
+  EXPECT_THAT(scheduler.decide(0), ElementsAre(Decision{Action::kStartGang, 0, {}, slots(1)}));
   EXPECT_THAT(scheduler.decide(0), IsEmpty());
 }
 
@@ -109,9 +113,104 @@ TEST(Scheduler, AfterStopItSendsNothingAndEndsItsGangs) {
   EXPECT_THAT(scheduler.decide(1), IsEmpty());
   scheduler.job_interrupted(0);
   EXPECT_EQ(scheduler.state("x"), JobState::kWaiting);
-  EXPECT_THAT(scheduler.decide(2), ElementsAre(Decision{Action::kEndGang, 0, {}}));
-  scheduler.gang_ended(0, "told to", 3);
+  EXPECT_THAT(scheduler.decide(2), ElementsAre(Decision{Action::kEndGang, 0}));
+  scheduler.gang_ended(0, EndCause::kDied, "told to", 3);
   EXPECT_TRUE(scheduler.finished());
+}
+
+TEST(Scheduler, GivesEveryGangSlotsOfItsOwnAndTakesThemBackAtItsEnd) {
+  const std::vector<Slot> cores = {{.core = 4}, {.core = 5}, {.core = 6}};
+  Scheduler scheduler({job("x"), job("y"), job("z")}, {.slots = cores, .ranks = 2});
+  EXPECT_THAT(scheduler.decide(0),
+              ElementsAre(Decision{Action::kStartGang, 0, {}, {cores[0], cores[1]}}))
+      << "one core is left, which is no gang";
+  scheduler.gang_ended(0, EndCause::kDied, "killed", 0);
+  EXPECT_THAT(scheduler.decide(5),
+              ElementsAre(Decision{Action::kStartGang, 0, {}, {cores[0], cores[1]}}));
+}
+
+TEST(Scheduler, TheLongestExpectedJobComesFirstWithWhatNeedsIt) {
+  std::vector<ScheduledJob> jobs = {job("unknown"), job("short"), job("long"), job("opens"),
+                                    job("longest", {"opens"})};
+  jobs[1].expected_seconds = 10;
+  jobs[2].expected_seconds = 60;
+  jobs[3].expected_seconds = 1;
+  jobs[4].expected_seconds = 90;
+  Scheduler scheduler = started(jobs);
+  std::vector<std::string> order;
+  for (int i = 0; i < 5; ++i) {
+    order.push_back(scheduler.decide(0).at(0).job);
+    scheduler.job_done(0);
+  }
+  EXPECT_THAT(order, ElementsAre("opens", "longest", "long", "short", "unknown"));
+}
+
+TEST(Scheduler, JobsOfOneGangSizeDoNotStarveAnother) {
+  std::vector<ScheduledJob> jobs;
+  for (int i = 0; i < 100; ++i) jobs.push_back(job("small" + std::to_string(i)));
+  jobs.push_back(job("large"));
+  jobs.back().ranks = 2;
+  Scheduler scheduler(jobs, {.slots = slots(2), .patience_seconds = 30});
+  std::map<int, std::string> running;
+  for (double now = 0; now < 60; now += 10) {  // Every small job takes ten seconds.
+    for (const auto& [gang, id] : std::exchange(running, {})) scheduler.job_done(gang);
+    for (auto decisions = scheduler.decide(now); !decisions.empty();
+         decisions = scheduler.decide(now)) {
+      for (const Decision& decision : decisions) {
+        if (decision.action == Action::kStartGang) scheduler.gang_ready(decision.gang);
+        if (decision.action == Action::kEndGang) {
+          scheduler.gang_ended(decision.gang, EndCause::kDied, "told to", now);
+        }
+        if (decision.action == Action::kSendJob) running[decision.gang] = decision.job;
+        if (decision.job == "large") {
+          EXPECT_EQ(now, 30);
+          return;
+        }
+      }
+    }
+  }
+  FAIL() << "the large job never ran";
+}
+
+TEST(Scheduler, OutOfMemoryIsTriedOnceMoreAndPreemptionWithoutLimit) {
+  Scheduler scheduler = started({job("x")}, {.retries = 0, .max_delay_seconds = 1});
+  double now = 0;
+  for (int i = 0; i < 20; ++i, now += 2) {
+    ASSERT_THAT(scheduler.decide(now), ElementsAre(Decision{Action::kSendJob, 0, "x"}));
+    scheduler.gang_ended(0, EndCause::kPreempted, "killed by signal 15", now);
+    static_cast<void>(scheduler.decide(now + 1));
+    scheduler.gang_ready(0);
+  }
+  static_cast<void>(scheduler.decide(now));
+  scheduler.job_stumbled(0, EndCause::kOutOfMemory, "out of memory", now);
+  EXPECT_EQ(scheduler.state("x"), JobState::kWaiting);
+  EXPECT_THAT(scheduler.decide(now + 1), ElementsAre(Decision{Action::kSendJob, 0, "x"}));
+  scheduler.job_stumbled(0, EndCause::kOutOfMemory, "out of memory", now);
+  EXPECT_EQ(scheduler.error("x"),
+            "ran out of memory 2 times, last: out of memory; give it more memory, or run fewer "
+            "gangs beside it (--slots)");
+}
+
+TEST(Scheduler, ACancelledJobTakesWhatNeedsItAlongAndIsNotTriedAgain) {
+  Scheduler scheduler = started({job("x"), job("y"), job("z", {"y"}), job("w")});
+  static_cast<void>(scheduler.decide(0));
+  scheduler.cancel("y");
+  EXPECT_THAT(scheduler.take_ended(), ElementsAre("y", "z"));
+  EXPECT_EQ(scheduler.error("z"), "needs job y, which was cancelled");
+  scheduler.cancel("x");
+  EXPECT_EQ(scheduler.state("x"), JobState::kRunning);
+  EXPECT_THAT(scheduler.decide(1), ElementsAre(Decision{Action::kCancelJob, 0, "x"}));
+  scheduler.gang_ended(0, EndCause::kDied, "killed", 2);
+  EXPECT_EQ(scheduler.state("x"), JobState::kCancelled);
+  EXPECT_EQ(scheduler.state("w"), JobState::kWaiting);
+}
+
+TEST(Scheduler, AJobThatWantsMoreRanksThanThereAreSlotsFailsByName) {
+  std::vector<ScheduledJob> jobs = {job("wide"), job("x")};
+  jobs[0].ranks = 8;
+  Scheduler scheduler = started(jobs);
+  EXPECT_EQ(scheduler.error("wide"), "needs 8 ranks, there are 1 slots; see --slots and --ranks");
+  EXPECT_THAT(scheduler.decide(0), ElementsAre(Decision{Action::kSendJob, 0, "x"}));
 }
 
 TEST(Scheduler, RefusesJobsInACircleAndJobsThatAreThereTwice) {
@@ -136,7 +235,7 @@ TEST(Scheduler, KeepsItsPromisesUnderRandomFaults) {
       jobs.push_back(next);
     }
     const int gangs = 1 + static_cast<int>(random() % 3);
-    Scheduler scheduler(jobs, {.gangs = gangs, .retries = 2});
+    Scheduler scheduler(jobs, {.slots = slots(gangs), .retries = 2});
     enum class State { kAbsent, kStarting, kLive, kEnding };
     std::vector<State> states(static_cast<std::size_t>(gangs), State::kAbsent);
     double now = 0;
@@ -163,7 +262,7 @@ TEST(Scheduler, KeepsItsPromisesUnderRandomFaults) {
       auto& state = states[static_cast<std::size_t>(g)];
       if (state != State::kAbsent && (state == State::kEnding || chance(10))) {
         state = State::kAbsent;
-        scheduler.gang_ended(g, "fault", now);
+        scheduler.gang_ended(g, EndCause::kDied, "fault", now);
       } else if (state == State::kStarting) {
         state = State::kLive;
         scheduler.gang_ready(g);

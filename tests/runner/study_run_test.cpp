@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "datasets/synth.h"
 #include "results/store.h"
+#include "runner/cancel_requests.h"
 #include "runner/lease.h"
 #include "runner/process.h"
 #include "runner/workspace.h"
@@ -25,9 +26,12 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::AnyOf;
+using ::testing::Contains;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
 
 constexpr const char* kStudy = R"(
 schema = 1
@@ -73,12 +77,15 @@ class StudyRunTest : public ::testing::Test {
     all.insert(all.end(), {"-w", workspace().root.string()});
     return all;
   }
-  [[nodiscard]] std::unique_ptr<RunningCommand> start_run(int ranks, int input = -1) const {
+  [[nodiscard]] std::unique_ptr<RunningCommand> start_run(
+      int ranks, int input = -1, const std::vector<std::string>& more = {}) const {
     const std::string data = data_.empty() ? drawings().string() : data_.string();
-    return std::make_unique<RunningCommand>(
+    std::vector<std::string> words =
         command({"run", study().string(), "--data", data, "--ranks", std::to_string(ranks),
-                 "--slots", std::to_string(ranks)}),
-        folder_ / "out", std::map<std::string, std::string>{}, input);
+                 "--slots", std::to_string(ranks)});
+    words.insert(words.end(), more.begin(), more.end());
+    return std::make_unique<RunningCommand>(words, folder_ / "out",
+                                            std::map<std::string, std::string>{}, input);
   }
   [[nodiscard]] CommandResult run(int ranks = 1) const { return start_run(ranks)->wait(); }
   [[nodiscard]] CommandResult assay(const std::vector<std::string>& arguments,
@@ -417,6 +424,53 @@ TEST_F(StudyRunTest, AKilledRankCostsOneAttempt) {
   EXPECT_THAT(result.err, HasSubstr("its gang died"));
   EXPECT_EQ(numbers(), undisturbed_numbers());
   EXPECT_EQ(attempts().count("train"), 2U);
+}
+
+TEST_F(StudyRunTest, AHungRankIsNamedEndedAndItsJobTriedAgain) {
+  const auto disturbed = start_run(2, -1, {"--timeout", "5"});
+  const auto ranks = ranks_that_run("train");
+  ASSERT_EQ(ranks.size(), 2U);
+  ::kill(ranks[1].pid, SIGSTOP);
+  const CommandResult result = disturbed->wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(
+      result.err,
+      ContainsRegex("train anomalyclip.*: hung for [5-9] s: job [0-9a-f]{8}, rank [01] on .* "
+                    "\\(process [0-9]+, stopped\\): [a-z_]+, operation [0-9]+; trying again"));
+  EXPECT_THAT(result.err, HasSubstr(fmt::format("process {}, stopped", ranks[1].pid)));
+  for (const ProcessIdentity& rank : ranks) EXPECT_EQ(is_alive(rank), false);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+  const auto outcomes = attempts();
+  EXPECT_THAT(outcomes, Contains(Pair("train", "timeout")));
+  EXPECT_EQ(outcomes.count("train"), 2U);
+}
+
+TEST_F(StudyRunTest, ACancelledJobKeepsItsStateAndTheNextRunTakesItUp) {
+  const auto running = start_run(2);
+  static_cast<void>(ranks_that_run("train"));
+  std::string train;
+  for (const Attempt& attempt : Store(workspace().store()).open_attempts()) train = attempt.job;
+  request_cancel(workspace(), {.all = false, .jobs = {train}});
+  const CommandResult result = running->wait();
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("cancelled: train anomalyclip"), HasSubstr("2 cancelled")));
+  EXPECT_EQ(run(2).exit_code, 0);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+}
+
+TEST_F(StudyRunTest, WhatIsGoneFromAFolderIsMadeAgain) {
+  ASSERT_EQ(run().exit_code, 0);
+  for (const JobStatus& job : Store(workspace().store()).jobs()) {
+    if (job.kind == "train")
+      std::filesystem::remove(workspace().job(job.id) / "checkpoint.safetensors");
+    if (job.kind == "evaluate") std::filesystem::remove(workspace().job(job.id) / "result.json");
+  }
+  const CommandResult again = run();
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.err, HasSubstr("its results are no longer whole; it runs again"));
+  EXPECT_EQ(attempts().count("train"), 2U);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
 }
 
 TEST_F(StudyRunTest, AnInterruptKeepsWhatIsDone) {

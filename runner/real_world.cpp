@@ -1,0 +1,232 @@
+#include "runner/real_world.h"
+
+#include "core/error.h"
+#include "runner/beat.h"
+#include "runner/process.h"
+
+#include <fmt/ranges.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+
+namespace assay {
+namespace {
+
+using nlohmann::json;
+
+/// Facts of a gang's rank 0, from its event `ready`.
+AttemptStart attempt_start(const json& ready, const std::string& job, int gang) {
+  return {.job = job,
+          .gang = gang,
+          .ranks = ready.value("ranks", 1),
+          .host = ready.value("host", ""),
+          .pid = ready.value("pid", 0),
+          .cpu_capability = ready.value("cpu_capability", ""),
+          .threads = ready.value("threads", 1),
+          .environment = ready.value("environment", json::object())};
+}
+
+GangEvent event_from(const json& message) {
+  using Kind = GangEvent::Kind;
+  static const std::map<std::string, Kind> kinds = {
+      {"ready", Kind::kReady}, {"started", Kind::kStarted},         {"progress", Kind::kProgress},
+      {"done", Kind::kDone},   {"interrupted", Kind::kInterrupted}, {"failed", Kind::kFailed}};
+  const std::string name = message.value("event", "");
+  const auto kind = kinds.find(name);
+  if (kind == kinds.end()) throw CommError("a gang speaks of '{}', which is no event", name);
+  return {.kind = kind->second,
+          .job = message.value("job", ""),
+          .attempt = message.value("attempt", std::int64_t{0}),
+          .error = message.value("error", ""),
+          .out_of_memory = message.value("out_of_memory", false),
+          .progress = message};
+}
+
+std::filesystem::path folder_of(const Attempt& attempt) {
+  return std::filesystem::path(attempt.log_path).parent_path();
+}
+
+/// `--cores 4,5`, where the slots have such.
+void add_places(const std::vector<Slot>& slots, std::vector<std::string>& arguments) {
+  std::vector<int> cores;
+  std::vector<std::string> devices;
+  for (const Slot& slot : slots) {
+    if (slot.core >= 0) cores.push_back(slot.core);
+    if (!slot.device.empty()) devices.push_back(slot.device);
+  }
+  if (cores.size() == slots.size()) {
+    arguments.insert(arguments.end(), {"--cores", fmt::format("{}", fmt::join(cores, ","))});
+  }
+  if (devices.size() == slots.size()) {
+    arguments.insert(arguments.end(), {"--devices", fmt::format("{}", fmt::join(devices, ","))});
+  }
+}
+
+}  // namespace
+
+RealWorld::RealWorld(const RealWorldOptions& options,
+                     std::function<JobRun(const std::string& job)> describe,
+                     Store& store,
+                     Interrupts& interrupts,
+                     ProgressView& view,
+                     std::function<void(const RunState&)> on_state)
+    : options_(options),
+      describe_(std::move(describe)),
+      store_(store),
+      interrupts_(interrupts),
+      view_(view),
+      on_state_(std::move(on_state)) {
+  static_cast<void>(cancel_requests());  // Those of a run that is over.
+}
+
+double RealWorld::now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void RealWorld::wait(double seconds) {
+  std::vector<pollfd> descriptors = {{interrupts_.descriptor(), POLLIN, 0}};
+  for (const auto& [g, running] : gangs_) {
+    descriptors.push_back({running.gang->descriptor(), POLLIN, 0});
+  }
+  ::poll(descriptors.data(), descriptors.size(), static_cast<int>(std::ceil(1000 * seconds)));
+}
+
+std::vector<CancelRequest> RealWorld::cancel_requests() {
+  return take_cancel_requests(options_.workspace);
+}
+
+void RealWorld::show(const RunState& state) {
+  view_.update(state);
+  on_state_(state);
+}
+
+void RealWorld::start_gang(int gang, const std::vector<Slot>& slots) {
+  const auto folder = options_.workspace.gangs() / std::to_string(gang);
+  end_recorded_ranks(folder);
+  std::vector<std::string> arguments = {"--folder", folder.string(), "--ranks",
+                                        std::to_string(slots.size())};
+  add_places(slots, arguments);
+  gangs_[gang].gang =
+      std::make_unique<Gang>(GangOptions{.slots = slots,
+                                         .worker = options_.worker,
+                                         .arguments = std::move(arguments),
+                                         .folder = folder,
+                                         .launcher_arguments = options_.launcher_arguments});
+}
+
+void RealWorld::run_job(int gang, const Attempt& attempt) {
+  JobRun run = describe_(attempt.job);
+  run.attempt = attempt.number;
+  std::string sha256;
+  const std::filesystem::path file = write_run(run, sha256);
+  gangs_.at(gang).attempt_folder = file.parent_path();
+  send(gang, {{"do", "run"},
+              {"job", attempt.job},
+              {"attempt", attempt.number},
+              {"file", file.string()},
+              {"sha256", sha256}});
+}
+
+void RealWorld::send(int gang, const json& message) {
+  try {
+    gangs_.at(gang).gang->send(message);
+  } catch (const CommError&) {
+    // It is gone already, which `receive` will notice.
+  }
+}
+
+void RealWorld::tell(int gang, Order order, const std::string& job) {
+  switch (order) {
+    case Order::kStop: send(gang, {{"do", "stop"}}); break;
+    case Order::kCancel: send(gang, {{"do", "cancel"}, {"job", job}}); break;
+    case Order::kEnd:
+      send(gang, {{"do", "end"}});
+      gangs_.at(gang).gang->close_input();
+      break;
+  }
+}
+
+std::optional<std::vector<GangEvent>> RealWorld::receive(int gang) {
+  RunningGang& running = gangs_.at(gang);
+  const auto messages = running.gang->receive();
+  if (!messages) return std::nullopt;
+  std::vector<GangEvent> events;
+  for (const json& message : *messages) {
+    events.push_back(event_from(message));
+    if (events.back().kind == GangEvent::Kind::kReady) running.facts = message;
+  }
+  return events;
+}
+
+GangEnd RealWorld::end_gang(int gang, double grace_seconds) {
+  GangEnd end = gangs_.at(gang).gang->end(grace_seconds);
+  gangs_.erase(gang);
+  return end;
+}
+
+std::vector<RankBeat> RealWorld::beats(int gang) {
+  return read_beats(gangs_.at(gang).attempt_folder);
+}
+
+void RealWorld::end_strays() {
+  std::error_code missing;
+  for (const auto& gang :
+       std::filesystem::directory_iterator(options_.workspace.gangs(), missing)) {
+    end_recorded_ranks(gang.path());
+  }
+  for (const Attempt& attempt : store_.open_attempts()) end_recorded_ranks(folder_of(attempt));
+}
+
+Attempt RealWorld::begin_attempt(int gang, const std::string& job) {
+  return store_.begin_attempt(attempt_start(gangs_.at(gang).facts, job, gang),
+                              options_.workspace.job(job));
+}
+
+void RealWorld::finish_attempt(const Attempt& attempt,
+                               const AttemptEnd& end,
+                               const JobResult* result) {
+  // For a person who looks into the folder; the store is what counts.
+  std::ofstream(folder_of(attempt) / "exit.json")
+      << json{{"outcome", end.outcome}, {"seconds", end.seconds}, {"message", end.message}}.dump(1)
+      << "\n";
+  store_.finish_attempt(attempt.id, end, result);
+}
+
+void RealWorld::adopt(const std::string& job, const JobResult& result) {
+  store_.adopt_result(job, result);
+}
+
+void RealWorld::reset_failed(const std::set<std::string>& jobs) {
+  for (const JobStatus& job : store_.jobs()) {
+    if (job.state == "failed" && jobs.contains(job.id)) store_.reset_failed(job.id);
+  }
+}
+
+bool RealWorld::has_result(const std::string& job) {
+  std::error_code missing;
+  const auto bytes =
+      std::filesystem::file_size(options_.workspace.job(job) / "result.json", missing);
+  return !missing && bytes > 0;
+}
+
+std::optional<JobResult> RealWorld::complete_result(const std::string& job, ResultCheck check) {
+  const auto result = read_result(options_.workspace, job);
+  if (!result) return std::nullopt;
+  const std::string problem =
+      result_problem(options_.workspace, *result, check == ResultCheck::kDigests);
+  if (!problem.empty()) {
+    view_.line(problem, true);
+    return std::nullopt;
+  }
+  if (check == ResultCheck::kDigests) fsync_folder(options_.workspace.job(job));
+  JobResult recorded{.result = *result, .metrics = {}};
+  for (const json& row : result->value("metrics", json::array())) {
+    recorded.metrics.push_back(metric_row_from_json(row));
+  }
+  return recorded;
+}
+
+}  // namespace assay

@@ -1,0 +1,80 @@
+#pragma once
+
+#include "runner/gang.h"
+#include "runner/interrupts.h"
+#include "runner/job_run.h"
+#include "runner/workspace.h"
+#include "runner/world.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+
+namespace assay {
+
+struct RealWorldOptions {
+  Workspace workspace;
+  std::filesystem::path worker;                 ///< The program `assay-worker`.
+  std::vector<std::string> launcher_arguments;  ///< Of mpirun.
+};
+
+/// The world of a coordinator that really runs: processes, files, signals, the store, of which it
+/// is the only writer. Every gang is ended with it.
+class RealWorld final : public World {
+ public:
+  /// `describe` says where a job finds its files; `on_state` is called at least every second.
+  RealWorld(const RealWorldOptions& options,
+            std::function<JobRun(const std::string& job)> describe,
+            Store& store,
+            Interrupts& interrupts,
+            ProgressView& view,
+            std::function<void(const RunState&)> on_state);
+
+  [[nodiscard]] double now() override;
+  void wait(double seconds) override;
+  [[nodiscard]] int interrupts() override { return interrupts_.count(); }
+  [[nodiscard]] std::vector<CancelRequest> cancel_requests() override;
+  void say(const std::string& line, bool important) override { view_.line(line, important); }
+  void show(const RunState& state) override;
+
+  void start_gang(int gang, const std::vector<Slot>& slots) override;
+  void run_job(int gang, const Attempt& attempt) override;
+  void tell(int gang, Order order, const std::string& job) override;
+  [[nodiscard]] std::optional<std::vector<GangEvent>> receive(int gang) override;
+  [[nodiscard]] GangEnd end_gang(int gang, double grace_seconds) override;
+  [[nodiscard]] std::vector<RankBeat> beats(int gang) override;
+  void end_strays() override;
+
+  [[nodiscard]] std::set<std::string> done_jobs() override { return store_.done_jobs(); }
+  [[nodiscard]] std::vector<Attempt> open_attempts() override { return store_.open_attempts(); }
+  [[nodiscard]] Attempt begin_attempt(int gang, const std::string& job) override;
+  void finish_attempt(const Attempt& attempt,
+                      const AttemptEnd& end,
+                      const JobResult* result) override;
+  void adopt(const std::string& job, const JobResult& result) override;
+  void forget(const std::string& job) override { store_.forget_result(job); }
+  void reset_failed(const std::set<std::string>& jobs) override;
+
+  [[nodiscard]] bool has_result(const std::string& job) override;
+  [[nodiscard]] std::optional<JobResult> complete_result(const std::string& job,
+                                                         ResultCheck check) override;
+
+ private:
+  struct RunningGang {
+    std::unique_ptr<Gang> gang;
+    nlohmann::json facts;                  // Its event `ready`.
+    std::filesystem::path attempt_folder;  // Of its last job.
+  };
+
+  void send(int gang, const nlohmann::json& message);
+
+  RealWorldOptions options_;
+  std::function<JobRun(const std::string&)> describe_;
+  Store& store_;
+  Interrupts& interrupts_;
+  ProgressView& view_;
+  std::function<void(const RunState&)> on_state_;
+  std::map<int, RunningGang> gangs_;
+};
+
+}  // namespace assay

@@ -15,5 +15,6 @@ namespace assay {
 [[nodiscard]] Command add_why_command(CLI::App& app);
 [[nodiscard]] Command add_explain_command(CLI::App& app);
 [[nodiscard]] std::vector<Command> add_doctor_command(CLI::App& app);  ///< doctor
+[[nodiscard]] std::vector<Command> add_bench_command(CLI::App& app);   ///< bench-runner, hidden
 
 }  // namespace assay

@@ -29,7 +29,8 @@ Finding describe(const Gpu& gpu) {
 
 /// One rank a GPU compares it with the CPU (runner/gpu_check.h).
 std::vector<Finding> compare_with_cpu(const std::filesystem::path& worker, int ranks) {
-  std::vector<std::string> command = launcher_command(ranks);
+  std::vector<std::string> command =
+      launcher_command(std::vector<Slot>(static_cast<std::size_t>(ranks)), {});
   command.insert(command.end(), {worker.string(), "gpus", "--check", "--device", "cuda"});
   ChildOutput child(command, launcher_environment());
   const auto deadline = std::chrono::steady_clock::now() + kPatience;

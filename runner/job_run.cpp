@@ -5,6 +5,9 @@
 #include "core/file.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <set>
 
 namespace assay {
@@ -18,6 +21,23 @@ std::vector<nlohmann::json> parts_of(const nlohmann::json& spec) {
     for (const auto& part : spec["parts"]) parts.push_back(part);
   }
   return parts;
+}
+
+/// Whole or not there for every reader, though not after a power cut: what an attempt starts from
+/// is written again by the next one.
+void write_lightly(const std::filesystem::path& path, const std::string& text) {
+  const std::filesystem::path temporary = path.string() + ".partial";
+  std::error_code error;
+  std::filesystem::create_directories(path.parent_path(), error);
+  std::ofstream file(temporary, std::ios::binary);
+  file << text;
+  file.close();
+  if (file) std::filesystem::rename(temporary, path, error);
+  if (!file || error) {
+    const std::string why = error ? error.message() : std::strerror(errno);
+    std::filesystem::remove(temporary, error);
+    throw DataError("{}: write failed, {} bytes needed: {}", path.string(), text.size(), why);
+  }
 }
 
 }  // namespace
@@ -72,11 +92,11 @@ std::vector<std::string> inputs_of(const nlohmann::json& spec) {
 
 std::filesystem::path write_run(const JobRun& run, std::string& sha256) {
   if (std::filesystem::remove(run.folder() / "result.json")) fsync_folder(run.folder());
-  write_file_atomically(run.folder() / "spec.json", canonical_json(run.spec) + "\n");
+  write_lightly(run.folder() / "spec.json", canonical_json(run.spec) + "\n");
   const std::filesystem::path file =
       run.folder() / fmt::format("attempt-{}", run.attempt) / "run.json";
   const std::string text = to_json(run).dump(1) + "\n";
-  write_file_atomically(file, text);
+  write_lightly(file, text);
   sha256 = assay::sha256(text);
   return file;
 }

@@ -153,6 +153,7 @@ JobEnd run_job(const JobRun& run, Loaded& loaded, JobControl& control) {
   result["kind"] = to_string(run.kind);
   result["ranks"] = control.comm.world_size();
   result["device"] = loaded.device.name();
+  result["spec"] = run.spec;  // Durable with the result, unlike spec.json.
   if (run.attempt > 0) result["attempt"] = run.attempt;
   agree(control.comm, [&] {
     if (control.comm.rank() != 0) return;

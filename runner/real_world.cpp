@@ -1,6 +1,7 @@
 #include "runner/real_world.h"
 
 #include "core/error.h"
+#include "runner/attempt_file.h"
 #include "runner/beat.h"
 #include "runner/process.h"
 
@@ -188,11 +189,10 @@ Attempt RealWorld::begin_attempt(int gang, const std::string& job) {
 void RealWorld::finish_attempt(const Attempt& attempt,
                                const AttemptEnd& end,
                                const JobResult* result) {
-  // For a person who looks into the folder; the store is what counts.
-  std::ofstream(folder_of(attempt) / "exit.json")
-      << json{{"outcome", end.outcome}, {"seconds", end.seconds}, {"message", end.message}}.dump(1)
-      << "\n";
   store_.finish_attempt(attempt.id, end, result);
+  for (const Attempt& ended : store_.attempts(attempt.job)) {
+    if (ended.id == attempt.id) write_attempt_file(ended, folder_of(attempt));
+  }
 }
 
 void RealWorld::adopt(const std::string& job, const JobResult& result) {
@@ -223,6 +223,7 @@ std::optional<JobResult> RealWorld::complete_result(const std::string& job, Resu
   }
   if (check == ResultCheck::kDigests) fsync_folder(options_.workspace.job(job));
   JobResult recorded{.result = *result, .metrics = {}};
+  recorded.result.erase("spec");  // The store has it already.
   for (const json& row : result->value("metrics", json::array())) {
     recorded.metrics.push_back(metric_row_from_json(row));
   }

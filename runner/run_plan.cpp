@@ -18,12 +18,11 @@ RunReport run_plan(const Plan& plan,
   std::vector<PlannedJob> jobs;
   for (const Job& job : plan.jobs) {
     by_id[job.id] = &job;
-    const auto rate = rates.find(job.cost_class);
     jobs.push_back(
         {.schedule = {.id = job.id,
                       .needs = job.dependencies,
                       .inputs = inputs_of(job.spec()),
-                      .expected_seconds = rate == rates.end() ? 0 : rate->second * job.work},
+                      .expected_seconds = expected_seconds(job, rates).value_or(0)},
          .label = labels.at(job.id),
          .cost_class = job.cost_class,
          .work = job.work});

@@ -1,6 +1,8 @@
 // assay-worker: what computes. `assay` executes it; people need not.
 
+#include "core/comm/agree.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/memory.h"
 #include "runner/environment.h"
 #include "runner/gang_loop.h"
@@ -16,11 +18,24 @@ namespace {
 
 using namespace assay;
 
+/// A job that only leaves a durable result: what the runner itself costs (`assay bench-runner`).
+JobEnd run_noop(const nlohmann::json& run, Communicator& comm) {
+  const JobRun noop = job_run_from_json(run);
+  const nlohmann::json result = {
+      {"id", noop.id}, {"kind", "noop"}, {"attempt", noop.attempt}, {"spec", noop.spec}};
+  agree(comm, [&] {
+    if (comm.rank() == 0)
+      write_file_atomically(noop.folder() / "result.json", result.dump(1) + "\n");
+  });
+  return JobEnd::kDone;
+}
+
 /// `assay-worker gang`: the coordinator's.
 int gang(GangRank rank) {
   Loaded loaded;
   rank.facts = [&] { return environment_facts(loaded.device); };
   const auto run = [&](const nlohmann::json& content, JobControl& control) {
+    if (content.at("hints").contains("noop")) return run_noop(content, control.comm);
     return run_job(job_run_from_json(content), loaded, control);
   };
   return run_gang(rank, run);

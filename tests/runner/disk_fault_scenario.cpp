@@ -18,6 +18,8 @@ const std::vector<std::string>& job_ids() {
   return ids;
 }
 
+nlohmann::json spec_of(const std::string& id) { return {{"name", id}}; }
+
 std::string checkpoint_of(const std::string& id) { return std::string(100000, id[0]); }
 
 /// As a worker does at the end of a job.
@@ -51,7 +53,7 @@ void run_study(const Workspace& workspace) {
   for (const std::string& id : job_ids()) {
     records.push_back({.id = id,
                        .kind = "train",
-                       .spec = {{"name", id}},
+                       .spec = spec_of(id).dump(),
                        .dependencies = {},
                        .cost_class = "train",
                        .work = 1});
@@ -72,7 +74,7 @@ void run_study(const Workspace& workspace) {
     JobRun run{.id = id,
                .attempt = attempt.number,
                .kind = JobKind::kTrain,
-               .spec = {{"name", id}},
+               .spec = spec_of(id),
                .hints = nlohmann::json::object(),
                .workspace = workspace.root,
                .weights = "",

@@ -397,7 +397,17 @@ void SimulatedMachine::coordinator_died() {
   }
 }
 
+void SimulatedMachine::remember_store() {
+  former_stores.push_back(store);
+  if (former_stores.size() > 3) former_stores.pop_front();
+}
+
 void SimulatedMachine::power_off() {
+  if (!former_stores.empty() && chance(0.5)) {
+    ++faults_seen["transactions lost"];
+    store = former_stores[pick(former_stores.size())];
+    former_stores.clear();
+  }
   for (const auto& gang : gangs) {
     if (gang->work && gang->any_alive()) troubled.insert(gang->work->job);
     gang->kill_all();

@@ -134,6 +134,8 @@ class SimulatedMachine {
   void coordinator_died();
   void power_off();
   [[nodiscard]] bool chance(double probability);
+  /// The store is about to change: a power cut may undo that, as in SQLite's WAL.
+  void remember_store();
   /// Whether a fault of the given probability happens now; there are only so many in a course.
   [[nodiscard]] bool fault(double probability);
   [[nodiscard]] bool disk_full() const { return clock_ < disk_full_until_; }
@@ -153,6 +155,7 @@ class SimulatedMachine {
   std::vector<std::unique_ptr<SimulatedGang>> gangs;
   std::set<std::string> troubled;  // Jobs that met a fault since the coordinator started.
   std::map<std::string, int> faults_seen;
+  std::deque<SimulatedStore> former_stores;  // Before the last transactions.
 
  private:
   void schedule(double delay, std::function<void()> event);

@@ -26,6 +26,7 @@ void SimulatedWorld::may_die() {
 void SimulatedWorld::change(const std::function<void()>& what) {
   may_die();
   ++changes_;
+  machine_.remember_store();
   what();
   may_die();
 }

@@ -23,10 +23,14 @@ struct BenchArguments {
 
 Plan noop_plan(int jobs) {
   Plan plan;
-  const SpecTemplate spec({{"noop", SpecTemplate::hole()}});
+  const nlohmann::json form = {{"noop", SpecTemplate::hole()}};
+  const SpecTemplate spec(form);
   const nlohmann::json hints = {{"noop", true}};
   for (int i = 0; i < jobs; ++i) {
-    Job job{.spec_text = spec.fill({std::to_string(i)}), .shared_hints = hints, .cost_class = "noop", .work = 1};
+    Job job{.spec_text = spec.fill({std::to_string(i)}),
+            .shared_hints = hints,
+            .cost_class = "noop",
+            .work = 1};
     job.id = sha256(job.spec_text.text());
     plan.jobs.push_back(std::move(job));
   }

@@ -56,7 +56,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   set_example(app, "assay run experiments/demo.toml");
   std::vector<Command> commands;
-  for (auto* add : {add_study_commands, add_store_commands, add_doctor_command, add_bench_command}) {
+  for (auto* add :
+       {add_study_commands, add_store_commands, add_doctor_command, add_bench_command}) {
     for (Command& command : add(app)) commands.push_back(std::move(command));
   }
   for (auto* add : {add_status_command, add_log_command, add_why_command, add_explain_command,

@@ -18,14 +18,13 @@ RunReport run_plan(const Plan& plan,
   std::vector<PlannedJob> jobs;
   for (const Job& job : plan.jobs) {
     by_id[job.id] = &job;
-    jobs.push_back(
-        {.schedule = {.id = job.id,
-                      .needs = job.dependencies,
-                      .inputs = inputs_of(job.spec()),
-                      .expected_seconds = expected_seconds(job, rates).value_or(0)},
-         .label = labels.at(job.id),
-         .cost_class = job.cost_class,
-         .work = job.work});
+    jobs.push_back({.schedule = {.id = job.id,
+                                 .needs = job.dependencies,
+                                 .inputs = inputs_of(job.spec()),
+                                 .expected_seconds = expected_seconds(job, rates).value_or(0)},
+                    .label = labels.at(job.id),
+                    .cost_class = job.cost_class,
+                    .work = job.work});
   }
   RealWorld world(
       world_options, [&](const std::string& id) { return describe(*by_id.at(id)); }, store,

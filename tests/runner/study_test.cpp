@@ -260,11 +260,11 @@ TEST(ParseStudy, LeavesOutWhatIsExcluded) {
   EXPECT_THAT(settings(study.sweeps[0]),
               ElementsAre(Setting{{"K", 5}, {"M", 5}}, Setting{{"K", 10}, {"M", 5}},
                           Setting{{"K", 10}, {"M", 10}}));
-  expect_error(
-      study_text("", grid + "exclude = { E = 5 }"),
-      "experiments/k.toml:11: 'exclude' names 'E', which is no axis of this sweep; did");
+  expect_error(study_text("", grid + "exclude = { E = 5 }"),
+               "experiments/k.toml:11: 'exclude' names 'E', which is no axis of this sweep; did");
   expect_error(study_text("", grid + "exclude = { 'cap.J' = 5 }"),
-               "experiments/k.toml:11: 'exclude' names 'cap.J', which is no axis of this sweep; it has: K, M");
+               "experiments/k.toml:11: 'exclude' names 'cap.J', which is no axis of this sweep; it "
+               "has: K, M");
   expect_error(study_text("", grid + "exclude = { K = 2 }"),
                "experiments/k.toml:11: 'exclude' names K = 2, expected one of [1,5,10]");
   expect_error(study_text("", grid + "exclude = []"),

@@ -190,9 +190,7 @@ void RealWorld::finish_attempt(const Attempt& attempt,
                                const AttemptEnd& end,
                                const JobResult* result) {
   store_.finish_attempt(attempt.id, end, result);
-  for (const Attempt& ended : store_.attempts(attempt.job)) {
-    if (ended.id == attempt.id) write_attempt_file(ended, folder_of(attempt));
-  }
+  write_last_attempt(store_, attempt.job);
 }
 
 void RealWorld::adopt(const std::string& job, const JobResult& result) {
@@ -223,7 +221,6 @@ std::optional<JobResult> RealWorld::complete_result(const std::string& job, Resu
   }
   if (check == ResultCheck::kDigests) fsync_folder(options_.workspace.job(job));
   JobResult recorded{.result = *result, .metrics = {}};
-  recorded.result.erase("spec");  // The store has it already.
   for (const json& row : result->value("metrics", json::array())) {
     recorded.metrics.push_back(metric_row_from_json(row));
   }

@@ -90,9 +90,13 @@ std::string cut(std::string text) {
 /// One rank of a gang, job after job.
 class Rank {
  public:
-  /// `input`: of rank 0 alone.
-  Rank(const GangRank& gang, Communicator& comm, ControlInput* input, int events)
-      : gang_(gang), comm_(comm), watched_(comm, beat_), input_(input), events_(events) {}
+  /// `comm` is for commands, `of_jobs` for jobs; `input`: of rank 0 alone.
+  Rank(const GangRank& gang,
+       Communicator& comm,
+       Communicator& of_jobs,
+       ControlInput* input,
+       int events)
+      : gang_(gang), comm_(comm), watched_(of_jobs, beat_), input_(input), events_(events) {}
 
   void say_ready() {
     nlohmann::json ready = gang_.facts ? gang_.facts() : nlohmann::json::object();
@@ -205,7 +209,10 @@ int run_gang(const GangRank& gang, const RunJob& run_job) {
           comm->world_size(), gang.ranks);
     }
     if (comm->rank() == 0) input.emplace(descriptors.input.get());
-    Rank rank(gang, *comm, input ? &*input : nullptr, descriptors.events.get());
+    const std::unique_ptr<Communicator> of_jobs =
+        gang.job_communicator ? gang.job_communicator(*comm) : nullptr;
+    Rank rank(gang, *comm, of_jobs ? *of_jobs : *comm, input ? &*input : nullptr,
+              descriptors.events.get());
     rank.say_ready();
     while (rank.run_next(run_job)) continue;
     return 0;

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ struct GangRank {
   /// What rank 0 says of itself in `ready`, for the record: host, CPU, versions. Called when the
   /// libraries may start.
   std::function<nlohmann::json()> facts = {};
+  /// What jobs communicate over, made from what the ranks do, which outlives it; null: the same. A
+  /// collective call, before `facts`.
+  std::function<std::unique_ptr<Communicator>(Communicator& host)> job_communicator = {};
 };
 
 /// The life of one rank of a gang (`design.md` 3): takes jobs from the coordinator until it says

@@ -1,6 +1,7 @@
 #include "core/error.h"
 #include "results/render.h"
 #include "runner/commands.h"
+#include "runner/gpu_probe.h"
 #include "runner/installation.h"
 #include "runner/interrupts.h"
 #include "runner/lease.h"
@@ -50,6 +51,7 @@ struct TableArguments : StudyArguments {
 
 struct RunArguments : StudyArguments {
   int ranks = 0, slots = 0, retries = 3;
+  std::string device;
   double timeout = CoordinatorOptions{}.hang_timeout_seconds;
   std::string hostfile, launcher_arguments;
   bool quiet = false;
@@ -199,8 +201,28 @@ std::vector<std::string> words_of(const std::string& text) {
   return {std::istream_iterator<std::string>(words), {}};
 }
 
+/// One model a GPU, unless the person says otherwise: at the papers' batch of 8 one GPU is already
+/// waiting for work (`spec/performance.md` 4.1).
+SchedulerOptions options_on_gpus(const RunArguments& arguments,
+                                 const std::vector<std::string>& gpus) {
+  if (!arguments.hostfile.empty()) {
+    throw ConfigError("--device cuda deals the GPUs of this machine; leave out --hostfile");
+  }
+  SchedulerOptions options{.retries = arguments.retries};
+  options.ranks = std::max(arguments.ranks, 1);
+  const int all = std::max(static_cast<int>(gpus.size()), options.ranks);
+  const int slots = arguments.slots > 0 ? std::max(arguments.slots, options.ranks) : all;
+  check_gpu_count(gpus, options.ranks, slots);
+  options.slots.clear();
+  for (int slot = 0; slot < slots; ++slot) options.slots.push_back({.device = gpus[slot]});
+  return options;
+}
+
 /// `claim` must live as long as the gangs.
-SchedulerOptions scheduler_options(const RunArguments& arguments, std::optional<CoreClaim>& claim) {
+SchedulerOptions scheduler_options(const RunArguments& arguments,
+                                   const std::vector<std::string>& gpus,
+                                   std::optional<CoreClaim>& claim) {
+  if (!gpus.empty()) return options_on_gpus(arguments, gpus);
   SchedulerOptions options{.retries = arguments.retries};
   const int here = std::max(static_cast<int>(allowed_cores().size()), 1);
   options.ranks = arguments.ranks > 0 ? arguments.ranks : std::min(here, 4);
@@ -217,6 +239,7 @@ SchedulerOptions scheduler_options(const RunArguments& arguments, std::optional<
 int run_command(const RunArguments& arguments) {
   const std::filesystem::path worker = find_worker();
   const Study study = arguments.load();
+  const std::vector<std::string> gpus = gpus_for(study, arguments.device, worker);
   const Workspace workspace = arguments.places.paths();
   PlanFiles files(study, workspace.root, installation().embedded_weights);
   const Plan plan = make_plan(study, files);
@@ -230,7 +253,7 @@ int run_command(const RunArguments& arguments) {
                                .worker = worker,
                                .launcher_arguments = words_of(arguments.launcher_arguments)};
   std::optional<CoreClaim> claim;
-  CoordinatorOptions options{.scheduler = scheduler_options(arguments, claim),
+  CoordinatorOptions options{.scheduler = scheduler_options(arguments, gpus, claim),
                              .hang_timeout_seconds = arguments.timeout};
   RunReport report;
   LiveFile live(workspace.live());
@@ -268,8 +291,10 @@ std::vector<Command> add_study_commands(CLI::App& app) {
   CLI::App* run_app =
       app.add_subcommand("run", "run a study and print its table; the same command resumes");
   add_study_arguments(*run_app, *run);
-  run_app->add_option("--ranks", run->ranks, "processes of each gang (default: cores, at most 4)");
-  run_app->add_option("--slots", run->slots, "processes in all (default: cores)");
+  run_app->add_option("--ranks", run->ranks,
+                      "processes of each gang (default: cores, at most 4; on GPUs 1)");
+  run_app->add_option("--slots", run->slots, "processes in all (default: cores, or GPUs)");
+  add_device(*run_app, run->device);
   run_app->add_option("--retries", run->retries, "of a job whose gang died")->capture_default_str();
   run_app
       ->add_option("--timeout", run->timeout,

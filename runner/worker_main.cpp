@@ -33,6 +33,10 @@ JobEnd run_noop(const nlohmann::json& run, Communicator& comm) {
 /// `assay-worker gang`: the coordinator's.
 int gang(GangRank rank) {
   Loaded loaded;
+  rank.job_communicator = [&](Communicator& host) {
+    if (!rank.devices.empty()) loaded.device = open_gpu(host);
+    return job_communicator(loaded.device, host);
+  };
   rank.facts = [&] { return environment_facts(loaded.device); };
   const auto run = [&](const nlohmann::json& content, JobControl& control) {
     if (content.at("hints").contains("noop")) return run_noop(content, control.comm);
@@ -55,7 +59,7 @@ int main(int argc, char** argv) {
   gang_command->add_option("--folder", rank.folder)->required();
   gang_command->add_option("--ranks", rank.ranks)->required();
   gang_command->add_option("--cores", rank.cores, "CPU of each rank")->delimiter(',');
-  gang_command->add_option("--devices", rank.devices, "CUDA_VISIBLE_DEVICES of each rank")
+  gang_command->add_option("--devices", rank.devices, "GPU of each rank; none: on CPUs")
       ->delimiter(',');
   std::vector<Command> commands;
   for (auto* add : {add_by_hand_commands, add_data_commands, add_backbone_commands,

@@ -39,9 +39,27 @@ class GpuTest : public ::testing::Test {
     return run(arguments, environment);
   }
 
+  std::string study(const std::string& extra = "") {
+    const auto path = folder_ / "s.toml";
+    write_file_atomically(path, "schema = 1\nname = 's'\nbackbone = 'assay-tiny'\n" + extra +
+                                    "data = 'data'\ntrain_on = 'synth-a'\ntargets = ['synth-b']\n"
+                                    "[[sweep]]\nmethod = 'faprompt:paper'\n");
+    return path;
+  }
+
   TemporaryFolder folder_;
   int number_ = 0;
 };
+
+TEST_F(GpuTest, AStudyOnGpusIsRefusedBeforeAnythingRunsWhereThereIsNone) {
+  if (has_gpu() || !has_library()) GTEST_SKIP() << "needs the CUDA library and no GPU";
+  const std::string workspace = folder_ / "w";
+  const auto result = assay({"run", study(), "--device", "cuda", "-w", workspace});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("this machine has no NVIDIA driver"),
+                                HasSubstr("leave out --device cuda")));
+  EXPECT_FALSE(std::filesystem::exists(workspace));
+}
 
 TEST_F(GpuTest, AJobByHandIsRefusedOnOneRankAndOnSeveral) {
   if (has_gpu() || !has_library()) GTEST_SKIP() << "needs the CUDA library and no GPU";
@@ -95,24 +113,29 @@ TEST_F(GpuTest, TheDoctorSaysThatThereIsNoGpuAndFails) {
 
 // The comparison with the CPU, of the CPU with itself: what it sums, encodes and trains agrees.
 TEST_F(GpuTest, TheComparisonOfADeviceWithTheCpuHoldsForTheCpu) {
-  for (const std::string ranks : {"1", "2"}) {
-    const auto result =
-        run({"mpirun", "-np", ranks, kBuild / "assay-worker", "gpus", "--check", "--device", "cpu"},
-            mpirun_environment());
-    EXPECT_EQ(result.exit_code, 0) << result.err;
-    std::map<std::string, std::string> found;
-    std::istringstream lines(result.out);
-    for (std::string line; std::getline(lines, line);) {
-      const auto finding = nlohmann::json::parse(line);
-      EXPECT_TRUE(finding["good"]) << line;
-      found[finding["what"]] = finding["found"];
-    }
-    EXPECT_THAT(found["sums over " + ranks + " ranks"], HasSubstr("equal to MPI's"));
-    EXPECT_THAT(found["encoded images, fp32"], HasSubstr("0.0e+00 off the CPU's"));
-    EXPECT_THAT(found["encoded images, bf16"], Not(HasSubstr("0.0e+00 off")));
-    EXPECT_THAT(found["training, fp32"], HasSubstr("ms a step"));
-    EXPECT_THAT(found["tf32"], HasSubstr("a CPU has no TF32"));
+  const auto result =
+      run({"mpirun", "-np", "2", kBuild / "assay-worker", "gpus", "--check", "--device", "cpu"},
+          mpirun_environment());
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  std::map<std::string, std::string> found;
+  std::istringstream lines(result.out);
+  for (std::string line; std::getline(lines, line);) {
+    const auto finding = nlohmann::json::parse(line);
+    EXPECT_TRUE(finding["good"]) << line;
+    found[finding["what"]] = finding["found"];
   }
+  EXPECT_THAT(found["sums over 2 ranks"], HasSubstr("equal to MPI's"));
+  EXPECT_THAT(found["encoded images, fp32"], HasSubstr("0.0e+00 off the CPU's"));
+  EXPECT_THAT(found["encoded images, bf16"], Not(HasSubstr("0.0e+00 off")));
+  EXPECT_THAT(found["training, fp32"], HasSubstr("ms a step"));
+  EXPECT_THAT(found["tf32"], HasSubstr("a CPU has no TF32"));
+}
+
+TEST_F(GpuTest, ACpuRefusesTf32ByNameBeforeAnythingRuns) {
+  const auto result = assay({"run", study("precision = 'tf32'\n"), "-w", folder_ / "w"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("s.toml: precision tf32: a CPU has no TF32"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "w"));
 }
 
 TEST_F(GpuTest, AJobByHandOnACpuRefusesTf32ByName) {

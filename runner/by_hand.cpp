@@ -3,10 +3,10 @@
 #include "core/error.h"
 #include "runner/installation.h"
 #include "runner/jobs.h"
+#include "runner/launched_rank.h"
 #include "runner/lease.h"
 #include "runner/precision.h"
 #include "runner/progress.h"
-#include "runner/rank_start.h"
 #include "runner/run_plan.h"
 #include "runner/worker_commands.h"
 

@@ -90,7 +90,7 @@ std::vector<Finding> weights(const Places& places, const Installation& installed
 
 /// Starts a gang of two ranks, hears from it and ends it: what every study does.
 std::vector<Finding> gang_of_two(const Installation& installed) {
-  const std::string command = launcher_command({Slot{}, Slot{}}, {}).front();
+  const std::string command = launcher_command({}, {Slot{}, Slot{}}, "").front();
   Finding mpi{"MPI", false, true, command, "apt-get install -y openmpi-bin, or ASSAY_MPIRUN=..."};
   std::string pattern = (std::filesystem::temp_directory_path() / "assay-doctor-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) throw DataError("{}: cannot be made", pattern);

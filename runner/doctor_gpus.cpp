@@ -29,10 +29,10 @@ Finding describe(const Gpu& gpu) {
 
 /// One rank a GPU compares it with the CPU (runner/gpu_check.h).
 std::vector<Finding> compare_with_cpu(const std::filesystem::path& worker, int ranks) {
-  std::vector<std::string> command =
-      launcher_command(std::vector<Slot>(static_cast<std::size_t>(ranks)), {});
+  const std::vector<Slot> slots(static_cast<std::size_t>(ranks));
+  std::vector<std::string> command = launcher_command({}, slots, "");
   command.insert(command.end(), {worker.string(), "gpus", "--check", "--device", "cuda"});
-  ChildOutput child(command, launcher_environment());
+  ChildOutput child(command, launcher_environment({}));
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   std::vector<Finding> findings;
   while (const auto line = child.next_line(deadline)) {

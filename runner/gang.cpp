@@ -1,6 +1,7 @@
 #include "runner/gang.h"
 
 #include "core/error.h"
+#include "runner/pipe.h"
 #include "runner/process.h"
 
 #include <fcntl.h>
@@ -18,24 +19,10 @@
 #include <map>
 #include <thread>
 
-#ifndef ASSAY_MPIRUN
-#define ASSAY_MPIRUN "mpirun"
-#endif
-
 namespace assay {
 namespace {
 
 constexpr int kChildFailed = 127;
-
-struct Pipe {
-  Descriptor read, write;
-};
-
-Pipe make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw CommError("pipe: {}", std::strerror(errno));
-  return {Descriptor(ends[0]), Descriptor(ends[1])};
-}
 
 // Between fork and exec: only calls that are safe there.
 [[noreturn]] void become(
@@ -62,11 +49,17 @@ Pipe make_pipe() {
   ::_exit(kChildFailed);
 }
 
-/// What the launcher said of the end: mpirun's line about a rank, else its last one.
-std::string last_words(const std::filesystem::path& log) {
-  std::ifstream file(log);
+/// What rank 0 of a gang or its launcher said of the end: the rank's own reason, else mpirun's line
+/// about a rank, else its last one.
+std::string last_words(const std::filesystem::path& folder) {
+  constexpr std::string_view kReason = "the gang ends: ";  // gang_loop.cpp
+  std::ifstream rank(folder / "rank0.log"), launcher(folder / "launcher.log");
+  for (std::string line; std::getline(rank, line);) {
+    const std::size_t at = line.find(kReason);
+    if (at != std::string::npos) return line.substr(at + kReason.size());
+  }
   std::string last;
-  for (std::string line; std::getline(file, line);) {
+  for (std::string line; std::getline(launcher, line);) {
     if (line.find_first_not_of("- ") != std::string::npos) last = line;
     if (line.find("noticed that process rank") != std::string::npos) break;
   }
@@ -100,66 +93,15 @@ std::int64_t memory_kills() {
 
 }  // namespace
 
-std::vector<std::string> launcher_command(const std::vector<Slot>& slots,
-                                          const std::vector<std::string>& arguments) {
-  const bool here = std::ranges::all_of(slots, [](const Slot& slot) { return slot.host.empty(); });
-  if (slots.size() == 1 && here) return {};
-  const char* named = std::getenv("ASSAY_MPIRUN");
-  std::string mpirun = named != nullptr ? named : ASSAY_MPIRUN;
-  if (named == nullptr && !std::filesystem::exists(mpirun)) mpirun = "mpirun";
-  std::vector<std::string> command = {mpirun, "-np", std::to_string(slots.size())};
-  if (!here) {
-    std::map<std::string, int> ranks;
-    for (const Slot& slot : slots) ++ranks[slot.host];
-    std::string hosts;
-    for (const Slot& slot : slots) {  // In the order of the ranks; a gang's slots come by host.
-      const auto count = ranks.extract(slot.host);
-      if (count.empty()) continue;
-      hosts += fmt::format("{}{}:{}", hosts.empty() ? "" : ",", slot.host, count.mapped());
-    }
-    command.insert(command.end(), {"--host", hosts});
-  }
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return command;
-}
-
-std::vector<std::string> launcher_environment() {
-  std::vector<std::string> result;
-  const auto add_default = [&](const char* name, const char* value) {
-    if (std::getenv(name) == nullptr) result.push_back(fmt::format("{}={}", name, value));
-  };
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const bool outer = text.starts_with("OMPI_COMM_WORLD_") || text.starts_with("PMIX_") ||
-                       text.starts_with("OMPI_MCA_orte_") || text.starts_with("OMPI_MCA_ess_") ||
-                       text.starts_with("PMI_");
-    if (!outer) result.emplace_back(text);
-  }
-  if (::geteuid() == 0) {  // Containers: the user is root, and Open MPI refuses without both.
-    add_default("OMPI_ALLOW_RUN_AS_ROOT", "1");
-    add_default("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-    add_default("PRTE_ALLOW_RUN_AS_ROOT", "1");
-    add_default("PRTE_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-  }
-  // Several mpiruns would all bind to the first cores; more ranks than cores are the user's choice.
-  add_default("OMPI_MCA_hwloc_base_binding_policy", "none");
-  add_default("OMPI_MCA_rmaps_base_oversubscribe", "1");
-  add_default("PRTE_MCA_hwloc_default_binding_policy", "none");
-  add_default("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
-  add_default("OMPI_MCA_mpi_yield_when_idle", "1");
-  // Containers without ptrace rights refuse process_vm_readv (open-mpi/ompi#4948).
-  add_default("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
-  return result;
-}
-
 Gang::Gang(GangOptions options) : options_(std::move(options)), memory_kills_(memory_kills()) {
   std::filesystem::remove_all(options_.folder);
   std::filesystem::create_directories(options_.folder);
-  std::vector<std::string> command = launcher_command(options_.slots, options_.launcher_arguments);
+  std::vector<std::string> command =
+      launcher_command(options_.launcher, options_.slots, step_name(options_.folder));
   command.push_back(options_.worker.string());
   command.emplace_back("gang");
   command.insert(command.end(), options_.arguments.begin(), options_.arguments.end());
-  std::vector<std::string> environment = launcher_environment();
+  std::vector<std::string> environment = launcher_environment(options_.launcher);
 
   Pipe in = make_pipe(), out = make_pipe();
   const std::filesystem::path log = options_.folder / "launcher.log";
@@ -174,8 +116,16 @@ Gang::Gang(GangOptions options) : options_(std::move(options)), memory_kills_(me
            log_file.get(), parent);
   }
   ::setpgid(launcher_, launcher_);  // Here too: whoever comes first.
-  input_ = std::move(in.write);
-  events_ = std::move(out.read);
+  listen(std::move(in.write), std::move(out.read));
+}
+
+Gang::Gang(GangOptions options, GangChannel channel) : options_(std::move(options)) {
+  listen(std::move(channel.input), std::move(channel.events));
+}
+
+void Gang::listen(Descriptor input, Descriptor events) {
+  input_ = std::move(input);
+  events_ = std::move(events);
   writer_.emplace(input_.get());
   ::fcntl(events_.get(), F_SETFL, O_NONBLOCK);
 }
@@ -208,6 +158,10 @@ std::optional<std::vector<nlohmann::json>> Gang::receive() {
 
 GangEnd Gang::end(double grace_seconds) {
   close_input();
+  if (launcher_ < 0) {
+    return {.text =
+                wait_for_silence(grace_seconds) ? "its ranks have ended" : "it does not answer"};
+  }
   if (!wait_for_launcher(grace_seconds)) {
     told_to_die_ = true;
     ::kill(-launcher_, SIGTERM);
@@ -218,7 +172,7 @@ GangEnd Gang::end(double grace_seconds) {
       }
     }
   }
-  end_recorded_ranks(options_.folder);
+  end_ranks(options_.launcher, options_.folder);
   GangEnd end{.text = describe_status(*status_), .signal = signal_of(*status_)};
   if (!end.signal) end.exit_code = WEXITSTATUS(*status_);
   const bool killed = end.signal == SIGKILL && memory_kills() > memory_kills_;
@@ -228,9 +182,21 @@ GangEnd Gang::end(double grace_seconds) {
   } else if (end.signal == SIGTERM && !told_to_die_) {
     end.cause = EndCause::kPreempted;
   }
-  const std::string words = last_words(options_.folder / "launcher.log");
+  const std::string words = last_words(options_.folder);
   if (!words.empty()) end.text += ": " + words;
   return end;
+}
+
+bool Gang::wait_for_silence(double seconds) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  std::array<char, 4096> unheard{};
+  for (;;) {
+    const ssize_t count = ::read(events_.get(), unheard.data(), unheard.size());
+    if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) return true;
+    if (count > 0) continue;
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 bool Gang::wait_for_launcher(double seconds) {

@@ -2,6 +2,8 @@
 
 #include "core/file.h"
 #include "runner/channel.h"
+#include "runner/launcher.h"
+#include "runner/rank_pool.h"
 #include "runner/world.h"
 
 #include <nlohmann/json.hpp>
@@ -18,7 +20,7 @@ struct GangOptions {
   std::filesystem::path worker = {};        ///< The program `assay-worker`.
   std::vector<std::string> arguments = {};  ///< Behind `assay-worker gang`.
   std::filesystem::path folder = {};        ///< Logs and `rankN.json` of its ranks; made empty.
-  std::vector<std::string> launcher_arguments = {};  ///< Of mpirun, before ours.
+  Launcher launcher = {};
 };
 
 /// A gang as its coordinator sees it: a persistent `mpirun -np N assay-worker gang`, or the process
@@ -30,6 +32,8 @@ class Gang {
  public:
   /// Starts the processes. Throws CommError where the launcher cannot be started.
   explicit Gang(GangOptions options);
+  /// A gang of ranks that are there already: they end by themselves or with their world.
+  Gang(GangOptions options, GangChannel channel);
   /// Ends every process at once.
   ~Gang();
   Gang(const Gang&) = delete;
@@ -53,13 +57,15 @@ class Gang {
   GangEnd end(double grace_seconds);
 
  private:
+  void listen(Descriptor input, Descriptor events);
   [[nodiscard]] bool wait_for_launcher(double seconds);
+  [[nodiscard]] bool wait_for_silence(double seconds);
 
   GangOptions options_;
   Descriptor input_, events_;
   std::optional<MessageWriter> writer_;
   MessageReader reader_;
-  int launcher_ = -1;
+  int launcher_ = -1;          // None where the ranks were there already.
   std::optional<int> status_;  // Of waitpid.
   bool told_to_die_ = false;
   std::int64_t memory_kills_ = 0;  // Of the kernel, when it started.
@@ -67,14 +73,5 @@ class Gang {
 
 /// What a rank exits with that ran out of memory.
 inline constexpr int kOutOfMemoryExit = 12;  // ENOMEM
-
-/// The command that starts a process on each slot: empty for one on this machine, which needs no
-/// launcher. $ASSAY_MPIRUN, else the mpirun that the build found, else that of PATH.
-[[nodiscard]] std::vector<std::string> launcher_command(const std::vector<Slot>& slots,
-                                                        const std::vector<std::string>& arguments);
-
-/// The environment of a launcher: this process's own, with what MPI needs here and without what an
-/// outer launcher left (each `NAME=VALUE`). A user's own settings stay.
-[[nodiscard]] std::vector<std::string> launcher_environment();
 
 }  // namespace assay

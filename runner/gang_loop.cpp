@@ -9,7 +9,7 @@
 #include "runner/channel.h"
 #include "runner/control_input.h"
 #include "runner/gang.h"
-#include "runner/rank_start.h"
+#include "runner/gang_rank.h"
 #include "runner/watched_communicator.h"
 
 #include <unistd.h>
@@ -78,6 +78,17 @@ class StopFile {
  private:
   std::filesystem::path path_;
 };
+
+/// srun without a PMI gives N worlds of one, or an MPI that cannot start.
+void check_slurm_step() {
+  if (std::getenv("SLURM_STEP_ID") == nullptr || std::getenv("PMIX_RANK") != nullptr ||
+      std::getenv("PMI_RANK") != nullptr) {
+    return;
+  }
+  throw CommError(
+      "Slurm starts ranks that do not know each other: 'srun --mpi=list' must name pmix, which "
+      "the site's administrators install; until then, --launcher local");
+}
 
 /// Cut to fit the channel, at the start of a UTF-8 character.
 std::string cut(std::string text) {
@@ -187,34 +198,38 @@ void place_rank(const GangRank& gang, const LaunchedRank& launched) {
 
 }  // namespace
 
-int run_gang(const GangRank& gang, const RunJob& run_job) {
-  const LaunchedRank launched = launched_rank();
-  ::signal(SIGPIPE, SIG_IGN);
-  const ControlDescriptors descriptors = start_rank(gang.folder, launched.rank);
-  place_rank(gang, launched);
-  std::optional<MpiSession> mpi;
-  std::optional<ControlInput> input;  // Outlives an exception: its thread is still reading.
+void serve_gang(const GangRank& gang,
+                Communicator& comm,
+                const ControlDescriptors& descriptors,
+                const RunJob& run_job) {
+  if (comm.world_size() != gang.ranks) {
+    throw CommError(
+        "this gang has {} ranks, {} were asked for: mpirun and the MPI library of "
+        "this build do not belong together; try ASSAY_MPIRUN=...",
+        comm.world_size(), gang.ranks);
+  }
+  std::unique_ptr<ControlInput> input;
+  if (comm.rank() == 0) input = std::make_unique<ControlInput>(descriptors.input.get());
+  try {
+    const std::unique_ptr<Communicator> of_jobs =
+        gang.job_communicator ? gang.job_communicator(comm) : nullptr;
+    Rank rank(gang, comm, of_jobs ? *of_jobs : comm, input.get(), descriptors.events.get());
+    rank.say_ready();
+    while (rank.run_next(run_job)) continue;
+  } catch (...) {
+    static_cast<void>(input.release());  // Its thread is still reading: the process ends with it.
+    throw;
+  }
+}
+
+int guard_gang(const LaunchedRank& launched,
+               const std::optional<MpiSession>& mpi,
+               const std::function<void()>& body) {
   const auto say = [&](const char* why) {
     fmt::print(stderr, "[rank {}/{}] the gang ends: {}\n", launched.rank, launched.world_size, why);
   };
   try {
-    // A process without a launcher is a world of one and needs no MPI.
-    if (launched.world_size > 1) mpi.emplace();
-    const std::unique_ptr<Communicator> comm =
-        mpi ? mpi->world() : std::make_unique<SingleCommunicator>();
-    if (comm->world_size() != gang.ranks) {
-      throw CommError(
-          "this gang has {} ranks, {} were asked for: mpirun and the MPI library of "
-          "this build do not belong together; try ASSAY_MPIRUN=...",
-          comm->world_size(), gang.ranks);
-    }
-    if (comm->rank() == 0) input.emplace(descriptors.input.get());
-    const std::unique_ptr<Communicator> of_jobs =
-        gang.job_communicator ? gang.job_communicator(*comm) : nullptr;
-    Rank rank(gang, *comm, of_jobs ? *of_jobs : *comm, input ? &*input : nullptr,
-              descriptors.events.get());
-    rank.say_ready();
-    while (rank.run_next(run_job)) continue;
+    body();
     return 0;
   } catch (const std::bad_alloc&) {
     say("out of memory");
@@ -223,6 +238,24 @@ int run_gang(const GangRank& gang, const RunJob& run_job) {
     say(error.what());
     end_gang(mpi, 1);
   }
+}
+
+int run_gang(const GangRank& gang, const RunJob& run_job) {
+  const LaunchedRank launched = launched_rank();
+  ::signal(SIGPIPE, SIG_IGN);
+  const ControlDescriptors descriptors = start_rank(gang.folder, launched.rank);
+  place_rank(gang, launched);
+  std::optional<MpiSession> mpi;
+  return guard_gang(launched, mpi, [&] {
+    // A process without a launcher is a world of one and needs no MPI.
+    if (launched.world_size > 1) {
+      check_slurm_step();
+      mpi.emplace();
+    }
+    const std::unique_ptr<Communicator> comm =
+        mpi ? mpi->world() : std::make_unique<SingleCommunicator>();
+    serve_gang(gang, *comm, descriptors, run_job);
+  });
 }
 
 }  // namespace assay

@@ -2,7 +2,7 @@
 #include "core/comm/mpi_communicator.h"
 #include "core/error.h"
 #include "runner/gpu_check.h"
-#include "runner/rank_start.h"
+#include "runner/launched_rank.h"
 #include "runner/worker_commands.h"
 
 #include <cstdio>

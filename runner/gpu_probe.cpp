@@ -15,7 +15,7 @@ namespace assay {
 
 GpuProbe probe_gpus(const std::filesystem::path& worker) {
   constexpr std::chrono::seconds kPatience(60);  // Loading CUDA takes seconds on a slow disk.
-  ChildOutput child({worker.string(), "gpus", "--json"}, launcher_environment());
+  ChildOutput child({worker.string(), "gpus", "--json"}, launcher_environment({}));
   const auto line = child.next_line(std::chrono::steady_clock::now() + kPatience);
   const int exit_code = child.end();
   const auto said = nlohmann::json::parse(line.value_or(""), nullptr, /*allow_exceptions=*/false);

@@ -4,6 +4,7 @@
 #include "core/nearest_name.h"
 #include "runner/commands.h"
 #include "runner/installation.h"
+#include "runner/pilot.h"
 
 #include <unistd.h>
 
@@ -82,8 +83,12 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // `assay run ... | head -1` finishes its work.
   open_standard_descriptors();
   try {
-    return run(argc, argv);
+    const int code = run(argc, argv);
+    tell_follower(code);
+    return code;
   } catch (const std::exception& error) {
-    return report_error(error);
+    const int code = report_error(error);
+    tell_follower(code);
+    return code;
   }
 }

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <fstream>
 
 namespace assay {
@@ -104,18 +105,34 @@ void RealWorld::show(const RunState& state) {
   on_state_(state);
 }
 
+RealWorld::~RealWorld() {
+  // The other ranks wait in MPI_Init for the one that has had nothing to do.
+  if (options_.pool && !pool_ && std::uncaught_exceptions() == 0) start_pool();
+}
+
+void RealWorld::start_pool() {
+  std::filesystem::remove_all(options_.workspace.gangs());
+  pool_.emplace(options_.worker, options_.workspace.gangs(), options_.pool->world_size,
+                options_.pool->ranks);
+}
+
 void RealWorld::start_gang(int gang, const std::vector<Slot>& slots) {
   const auto folder = options_.workspace.gangs() / std::to_string(gang);
-  end_recorded_ranks(folder);
+  if (options_.pool) {
+    if (!pool_) start_pool();
+    gangs_[gang].gang =
+        std::make_unique<Gang>(GangOptions{.slots = slots, .folder = folder}, pool_->take(gang));
+    return;
+  }
+  end_ranks(options_.launcher, folder);
   std::vector<std::string> arguments = {"--folder", folder.string(), "--ranks",
                                         std::to_string(slots.size())};
   add_places(slots, arguments);
-  gangs_[gang].gang =
-      std::make_unique<Gang>(GangOptions{.slots = slots,
-                                         .worker = options_.worker,
-                                         .arguments = std::move(arguments),
-                                         .folder = folder,
-                                         .launcher_arguments = options_.launcher_arguments});
+  gangs_[gang].gang = std::make_unique<Gang>(GangOptions{.slots = slots,
+                                                         .worker = options_.worker,
+                                                         .arguments = std::move(arguments),
+                                                         .folder = folder,
+                                                         .launcher = options_.launcher});
 }
 
 void RealWorld::run_job(int gang, const Attempt& attempt) {
@@ -145,6 +162,7 @@ void RealWorld::tell(int gang, Order order, const std::string& job) {
     case Order::kCancel: send(gang, {{"do", "cancel"}, {"job", job}}); break;
     case Order::kEnd:
       send(gang, {{"do", "end"}});
+      gangs_.at(gang).told_to_end = true;
       gangs_.at(gang).gang->close_input();
       break;
   }
@@ -164,6 +182,7 @@ std::optional<std::vector<GangEvent>> RealWorld::receive(int gang) {
 
 GangEnd RealWorld::end_gang(int gang, double grace_seconds) {
   GangEnd end = gangs_.at(gang).gang->end(grace_seconds);
+  pool_lost_ = pool_lost_ || (options_.pool && !gangs_.at(gang).told_to_end);
   gangs_.erase(gang);
   return end;
 }
@@ -176,7 +195,7 @@ void RealWorld::end_strays() {
   std::error_code missing;
   for (const auto& gang :
        std::filesystem::directory_iterator(options_.workspace.gangs(), missing)) {
-    end_recorded_ranks(gang.path());
+    end_ranks(options_.launcher, gang.path());
   }
   for (const Attempt& attempt : store_.open_attempts()) end_recorded_ranks(folder_of(attempt));
 }

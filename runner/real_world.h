@@ -9,13 +9,19 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace assay {
 
 struct RealWorldOptions {
   Workspace workspace;
-  std::filesystem::path worker;                 ///< The program `assay-worker`.
-  std::vector<std::string> launcher_arguments;  ///< Of mpirun.
+  std::filesystem::path worker;  ///< The program `assay-worker`.
+  Launcher launcher;
+  /// Where the ranks are there already (rank_pool.h): how many in all, and in a gang.
+  struct Pool {
+    int world_size = 1, ranks = 1;
+  };
+  std::optional<Pool> pool;
 };
 
 /// The world of a coordinator that really runs: processes, files, signals, the store, of which it
@@ -29,10 +35,14 @@ class RealWorld final : public World {
             Interrupts& interrupts,
             ProgressView& view,
             std::function<void(const RunState&)> on_state);
+  ~RealWorld() override;
+  RealWorld(const RealWorld&) = delete;
+  RealWorld& operator=(const RealWorld&) = delete;
 
   [[nodiscard]] double now() override;
   void wait(double seconds) override;
-  [[nodiscard]] int interrupts() override { return interrupts_.count(); }
+  /// Ranks that were there already and are gone end the run at once, as a second signal does.
+  [[nodiscard]] int interrupts() override { return pool_lost_ ? 2 : interrupts_.count(); }
   [[nodiscard]] std::vector<CancelRequest> cancel_requests() override;
   void say(const std::string& line, bool important) override { view_.line(line, important); }
   void show(const RunState& state) override;
@@ -64,9 +74,11 @@ class RealWorld final : public World {
     std::unique_ptr<Gang> gang;
     nlohmann::json facts;                  // Its event `ready`.
     std::filesystem::path attempt_folder;  // Of its last job.
+    bool told_to_end = false;
   };
 
   void send(int gang, const nlohmann::json& message);
+  void start_pool();
 
   RealWorldOptions options_;
   std::function<JobRun(const std::string&)> describe_;
@@ -74,6 +86,8 @@ class RealWorld final : public World {
   Interrupts& interrupts_;
   ProgressView& view_;
   std::function<void(const RunState&)> on_state_;
+  std::optional<RankPool> pool_;  // Outlives its gangs.
+  bool pool_lost_ = false;
   std::map<int, RunningGang> gangs_;
 };
 

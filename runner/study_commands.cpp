@@ -1,14 +1,16 @@
 #include "core/error.h"
+#include "core/file.h"
 #include "results/render.h"
 #include "runner/commands.h"
 #include "runner/gpu_probe.h"
 #include "runner/installation.h"
 #include "runner/interrupts.h"
 #include "runner/lease.h"
+#include "runner/pilot.h"
 #include "runner/process.h"
 #include "runner/progress.h"
+#include "runner/resources.h"
 #include "runner/run_plan.h"
-#include "runner/slots.h"
 
 #include <spawn.h>
 #include <sys/wait.h>
@@ -28,6 +30,7 @@ namespace assay {
 namespace {
 
 constexpr int kSomeFailed = 1;
+constexpr int kTryAgain = 75;
 constexpr int kInterrupted = 130;
 
 struct StudyArguments {
@@ -50,10 +53,11 @@ struct TableArguments : StudyArguments {
 };
 
 struct RunArguments : StudyArguments {
-  int ranks = 0, slots = 0, retries = 3;
+  ResourceArguments resources;
+  int retries = 3;
   std::string device;
   double timeout = CoordinatorOptions{}.hang_timeout_seconds;
-  std::string hostfile, launcher_arguments;
+  std::string sbatch_options;
   bool quiet = false;
 };
 
@@ -196,48 +200,52 @@ void draw_heatmaps(const std::filesystem::path& worker,
   if (status != 0) say(stderr, "the heat maps could not be drawn\n");
 }
 
-std::vector<std::string> words_of(const std::string& text) {
-  std::istringstream words(text);
-  return {std::istream_iterator<std::string>(words), {}};
+/// What was typed, with the program's full name.
+std::vector<std::string> this_command() {
+  std::istringstream text(read_file("/proc/self/cmdline"));
+  std::vector<std::string> words;
+  for (std::string word; std::getline(text, word, '\0');) words.push_back(word);
+  words.at(0) = std::filesystem::read_symlink("/proc/self/exe").string();
+  return words;
 }
 
-/// One model a GPU, unless the person says otherwise: at the papers' batch of 8 one GPU is already
-/// waiting for work (`spec/performance.md` 4.1).
-SchedulerOptions options_on_gpus(const RunArguments& arguments,
-                                 const std::vector<std::string>& gpus) {
-  if (!arguments.hostfile.empty()) {
-    throw ConfigError("--device cuda deals the GPUs of this machine; leave out --hostfile");
+/// `--launcher slurm` outside of an allocation: one Slurm job runs this very command.
+int run_as_pilot(const RunArguments& arguments) {
+  const int ranks = std::max(arguments.resources.slots, arguments.resources.ranks);
+  if (ranks <= 0) {
+    throw ConfigError(
+        "--launcher slurm: say --slots N, how many processes the Slurm job is made for");
   }
-  SchedulerOptions options{.retries = arguments.retries};
-  options.ranks = std::max(arguments.ranks, 1);
-  const int all = std::max(static_cast<int>(gpus.size()), options.ranks);
-  const int slots = arguments.slots > 0 ? std::max(arguments.slots, options.ranks) : all;
-  check_gpu_count(gpus, options.ranks, slots);
-  options.slots.clear();
-  for (int slot = 0; slot < slots; ++slot) options.slots.push_back({.device = gpus[slot]});
-  return options;
-}
-
-/// `claim` must live as long as the gangs.
-SchedulerOptions scheduler_options(const RunArguments& arguments,
-                                   const std::vector<std::string>& gpus,
-                                   std::optional<CoreClaim>& claim) {
-  if (!gpus.empty()) return options_on_gpus(arguments, gpus);
-  SchedulerOptions options{.retries = arguments.retries};
-  const int here = std::max(static_cast<int>(allowed_cores().size()), 1);
-  options.ranks = arguments.ranks > 0 ? arguments.ranks : std::min(here, 4);
-  if (!arguments.hostfile.empty()) {
-    options.slots = read_hostfile(arguments.hostfile);
-  } else {
-    const int slots = std::max(arguments.slots > 0 ? arguments.slots : here, options.ranks);
-    claim.emplace(static_cast<std::size_t>(slots), allowed_cores());
-    options.slots = local_slots(slots, claim->cores());
+  const Study study = arguments.load();
+  const Workspace workspace = arguments.places.paths();
+  PlanFiles files(study, workspace.root, installation().embedded_weights);
+  static_cast<void>(make_plan(study, files));  // What is wrong is said here, not in a log.
+  PilotOptions options{.folder = std::filesystem::absolute(workspace.root) / "slurm",
+                       .study = study.name,
+                       .command = this_command(),
+                       .sbatch_options = {fmt::format("--ntasks={}", ranks)}};
+  for (std::string& word : words_of(arguments.sbatch_options)) {
+    options.sbatch_options.push_back(std::move(word));
   }
-  return options;
+  Interrupts interrupts;
+  const std::optional<int> code =
+      follow_pilot(options, interrupts, [](const std::string& line) { say(stderr, line + "\n"); });
+  if (std::filesystem::exists(workspace.store())) {
+    const Store store(workspace.store());
+    if (!store.cells(study.name).empty()) {
+      TableArguments table;
+      say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
+    }
+  }
+  if (interrupts.count() > 0) return kInterrupted;
+  if (!code) say(stderr, "the Slurm job was killed: the same command goes on\n");
+  return code.value_or(kTryAgain);
 }
 
 int run_command(const RunArguments& arguments) {
+  if (wants_pilot(arguments.resources)) return run_as_pilot(arguments);
   const std::filesystem::path worker = find_worker();
+  become_rank_of_pool(arguments.resources, worker, arguments.places.paths());
   const Study study = arguments.load();
   const std::vector<std::string> gpus = gpus_for(study, arguments.device, worker);
   const Workspace workspace = arguments.places.paths();
@@ -249,16 +257,20 @@ int run_command(const RunArguments& arguments) {
                      job_records(plan), plan.cells);
   for (const std::string& note : plan.notes) say(stderr, "note: " + note + "\n");
 
+  const Resources resources = find_resources(arguments.resources, gpus);
   const RealWorldOptions world{.workspace = workspace,
                                .worker = worker,
-                               .launcher_arguments = words_of(arguments.launcher_arguments)};
-  std::optional<CoreClaim> claim;
-  CoordinatorOptions options{.scheduler = scheduler_options(arguments, gpus, claim),
+                               .launcher = resources.launcher,
+                               .pool = resources.pool};
+  CoordinatorOptions options{.scheduler = {.slots = resources.slots,
+                                           .ranks = resources.ranks,
+                                           .retries = arguments.retries},
                              .hang_timeout_seconds = arguments.timeout};
   RunReport report;
+  bool asked_to_stop = false;
   LiveFile live(workspace.live());
   {
-    Interrupts interrupts;
+    Interrupts interrupts(resources.time_left);
     ProgressView view(stderr, arguments.quiet);
     report = run_plan(
         plan, world, options,
@@ -268,12 +280,14 @@ int run_command(const RunArguments& arguments) {
           lease.beat();
           live.write(state);
         });
+    if (interrupts.out_of_time()) say(stderr, "stopped before the allocation's time limit\n");
+    asked_to_stop = interrupts.count() > 0 && !interrupts.out_of_time();
   }
   print_outcome(report, arguments);
   if (study.heatmaps > 0 && !report.interrupted) draw_heatmaps(worker, study, arguments);
   TableArguments table;
   say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
-  if (report.interrupted) return kInterrupted;
+  if (report.interrupted) return asked_to_stop ? kInterrupted : kTryAgain;
   return report.failed.empty() && report.cancelled.empty() ? 0 : kSomeFailed;
 }
 
@@ -291,9 +305,10 @@ std::vector<Command> add_study_commands(CLI::App& app) {
   CLI::App* run_app =
       app.add_subcommand("run", "run a study and print its table; the same command resumes");
   add_study_arguments(*run_app, *run);
-  run_app->add_option("--ranks", run->ranks,
+  run_app->add_option("--ranks", run->resources.ranks,
                       "processes of each gang (default: cores, at most 4; on GPUs 1)");
-  run_app->add_option("--slots", run->slots, "processes in all (default: cores, or GPUs)");
+  run_app->add_option("--slots", run->resources.slots,
+                      "processes in all (default: cores, or GPUs)");
   add_device(*run_app, run->device);
   run_app->add_option("--retries", run->retries, "of a job whose gang died")->capture_default_str();
   run_app
@@ -301,8 +316,17 @@ std::vector<Command> add_study_commands(CLI::App& app) {
                    "seconds after which a job in which nothing moves is ended")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  run_app->add_option("--hostfile", run->hostfile, "hosts of the gangs: lines 'name slots=N'");
-  run_app->add_option("--launcher-args", run->launcher_arguments, "passed on to mpirun");
+  run_app->add_option("--hostfile", run->resources.hostfile,
+                      "hosts of the gangs: lines 'name slots=N'");
+  run_app
+      ->add_option("--launcher", run->resources.launcher,
+                   "local: mpirun; slurm: steps of the allocation, or one Slurm job for the study")
+      ->check(CLI::IsMember({"auto", "local", "slurm"}))
+      ->capture_default_str();
+  run_app->add_option("--launcher-args", run->resources.launcher_arguments,
+                      "passed on to mpirun or srun");
+  run_app->add_option("--sbatch", run->sbatch_options,
+                      "passed on to sbatch: '--partition=gpu --time=8:00:00'");
   run_app->add_flag("-q,--quiet", run->quiet, "show failures only");
   set_example(*run_app, "assay run experiments/demo.toml --ranks 2");
   commands.push_back({run_app, [run] { return run_command(*run); }});

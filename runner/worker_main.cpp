@@ -7,6 +7,7 @@
 #include "runner/environment.h"
 #include "runner/gang_loop.h"
 #include "runner/jobs.h"
+#include "runner/pool_loop.h"
 #include "runner/worker_commands.h"
 
 #include <ATen/Parallel.h>
@@ -30,6 +31,14 @@ JobEnd run_noop(const nlohmann::json& run, Communicator& comm) {
   return JobEnd::kDone;
 }
 
+/// What is loaded stays for the next job.
+RunJob with(Loaded& loaded) {
+  return [&loaded](const nlohmann::json& content, JobControl& control) {
+    if (content.at("hints").contains("noop")) return run_noop(content, control.comm);
+    return run_job(job_run_from_json(content), loaded, control);
+  };
+}
+
 /// `assay-worker gang`: the coordinator's.
 int gang(GangRank rank) {
   Loaded loaded;
@@ -38,11 +47,14 @@ int gang(GangRank rank) {
     return job_communicator(loaded.device, host);
   };
   rank.facts = [&] { return environment_facts(loaded.device); };
-  const auto run = [&](const nlohmann::json& content, JobControl& control) {
-    if (content.at("hints").contains("noop")) return run_noop(content, control.comm);
-    return run_job(job_run_from_json(content), loaded, control);
-  };
-  return run_gang(rank, run);
+  return run_gang(rank, with(loaded));
+}
+
+/// `assay-worker pool`: of `mpirun assay run`.
+int pool_rank(PoolRank rank) {
+  Loaded loaded;
+  rank.facts = [&] { return environment_facts(loaded.device); };
+  return run_pool(rank, with(loaded));
 }
 
 }  // namespace
@@ -61,6 +73,13 @@ int main(int argc, char** argv) {
   gang_command->add_option("--cores", rank.cores, "CPU of each rank")->delimiter(',');
   gang_command->add_option("--devices", rank.devices, "GPU of each rank; none: on CPUs")
       ->delimiter(',');
+  PoolRank pool;
+  CLI::App* pool_command =
+      app.add_subcommand("pool", "a rank that mpirun has started (assay run under mpirun)");
+  pool_command->add_option("--folder", pool.folder)->required();
+  pool_command->add_option("--ranks", pool.ranks)->required();
+  pool_command->add_option("--hear", pool.hear, "descriptor of each gang's input");
+  pool_command->add_option("--tell", pool.tell, "descriptor of each gang's events");
   std::vector<Command> commands;
   for (auto* add : {add_by_hand_commands, add_data_commands, add_backbone_commands,
                     add_heatmap_command, add_metrics_command, add_gpu_command}) {
@@ -69,6 +88,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (gang_command->parsed()) return gang(rank);
+    if (pool_command->parsed()) return pool_rank(pool);
     for (const Command& command : commands) {
       if (command.app->parsed()) return command.run();
     }

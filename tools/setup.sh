@@ -7,6 +7,9 @@
 #   .deps/clip        CLIP's BPE merges
 #   .deps/elpv        the ELPV data set (2,624 images of solar cells)
 #
+# --tests (tools/test.sh): also Slurm's daemons, of which a test starts its own cluster of one node. Without a
+# slurm.conf their services do not start.
+#
 # Idempotent: what is there is left alone. Interrupted, it goes on with the next missing part. Two to four minutes
 # on an empty machine with a fast line, 0.2 s when nothing is to be done. Downloads are pinned by version and SHA-256.
 set -Eeuo pipefail
@@ -44,6 +47,16 @@ install_packages() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get -qq -o DPkg::Lock::Timeout=300 update
   apt-get -qq -o DPkg::Lock::Timeout=300 -y --no-install-recommends install "${missing[@]}" >/dev/null
+}
+
+# Slurm for the tests of --launcher slurm: those are skipped where it cannot be had.
+install_slurm() {
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+  ! { command -v srun && [ -x /usr/sbin/slurmctld ] && [ -x /usr/sbin/munged ]; } >/dev/null || return 0
+  say "installing Slurm for its tests (half a minute)"
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -y --no-install-recommends install \
+    munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins >/dev/null 2>&1 ||
+    say "Slurm could not be installed: the tests of --launcher slurm will be skipped"
 }
 
 # wheel NAME VERSION SHA256 [PYTHON]: downloads a wheel into .deps/download and prints its path. pip checks the digest.
@@ -146,6 +159,7 @@ has_own_libtorch() {
 }
 
 install_packages
+[ "${1:-}" != --tests ] || install_slurm
 mkdir -p "$deps"
 exec 9> "$deps/.lock"
 flock 9

@@ -14,7 +14,7 @@ threaded=(core datasets metrics)
 step() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - began)); }
 
 step "set-up"
-tools/setup.sh
+tools/setup.sh --tests
 
 if command -v clang-format >/dev/null; then
   step "format"

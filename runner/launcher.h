@@ -1,0 +1,40 @@
+#pragma once
+
+#include "runner/slots.h"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace assay {
+
+/// What starts the ranks of a gang.
+struct Launcher {
+  enum class Kind {
+    kMpirun,
+    kSlurm,  ///< A step of an allocation.
+  };
+  Kind kind = Kind::kMpirun;
+  std::vector<std::string> arguments = {};  ///< Passed on to mpirun or srun.
+  std::string allocation = {};              ///< Of kSlurm: the job's number.
+};
+
+/// The command that starts a process on each slot. Of mpirun: empty for one process on this
+/// machine, which needs no launcher; $ASSAY_MPIRUN, else the mpirun that the build found, else that
+/// of PATH. Of Slurm: a step called `step`.
+[[nodiscard]] std::vector<std::string> launcher_command(const Launcher& launcher,
+                                                        const std::vector<Slot>& slots,
+                                                        const std::string& step);
+
+/// The environment of a launcher: this process's own, with what MPI needs here and without what an
+/// outer launcher left (each `NAME=VALUE`). A user's own settings stay.
+[[nodiscard]] std::vector<std::string> launcher_environment(const Launcher& launcher);
+
+/// What the Slurm step of a gang is called whose folder this is: the same after a crash.
+[[nodiscard]] std::string step_name(const std::filesystem::path& folder);
+
+/// Ends what ranks of the gang of `folder` still live, on this machine or in the allocation, and
+/// returns when none does. Throws CommError where one does not die.
+void end_ranks(const Launcher& launcher, const std::filesystem::path& folder);
+
+}  // namespace assay

@@ -1,0 +1,117 @@
+#include "runner/resources.h"
+
+#include "core/error.h"
+#include "runner/gpu_probe.h"
+#include "runner/launched_rank.h"
+#include "runner/progress.h"
+#include "runner/slurm.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <iterator>
+#include <sstream>
+
+namespace assay {
+namespace {
+
+constexpr int kMostRanks = 4;  // Of a gang, where nobody says.
+
+/// Gangs are steps where an allocation is there, unless the user wants mpirun.
+Launcher find_launcher(const ResourceArguments& arguments) {
+  Launcher launcher{.arguments = words_of(arguments.launcher_arguments)};
+  const auto allocation = slurm_allocation();
+  if (arguments.launcher == "local" || !allocation) return launcher;
+  launcher.kind = Launcher::Kind::kSlurm;
+  launcher.allocation = *allocation;
+  return launcher;
+}
+
+/// The rest of an allocation's time is for running jobs to keep their state.
+std::optional<std::chrono::seconds> time_left_in(const std::string& allocation) {
+  try {
+    const auto end = allocation_end(allocation);
+    if (!end) return std::nullopt;
+    const std::int64_t left = *end - std::time(nullptr);
+    return std::chrono::seconds(left - std::min<std::int64_t>(left / 10, 60));
+  } catch (const CommError& error) {
+    say(stderr, fmt::format("note: when the allocation ends is not known: {}\n", error.what()));
+    return std::nullopt;
+  }
+}
+
+/// All ranks as one gang, where nobody says.
+int ranks_of_gang(const ResourceArguments& arguments, const LaunchedRank& launched) {
+  return arguments.ranks > 0 ? arguments.ranks : launched.world_size;
+}
+
+/// One model a GPU, unless the person says otherwise: at the papers' batch of 8 one GPU is already
+/// waiting for work (`spec/performance.md` 4.1).
+void deal_gpus(const ResourceArguments& arguments,
+               const std::vector<std::string>& gpus,
+               Resources& found) {
+  if (!arguments.hostfile.empty()) {
+    throw ConfigError("--device cuda deals the GPUs of this machine; leave out --hostfile");
+  }
+  found.ranks = std::max(arguments.ranks, 1);
+  const int all = std::max(static_cast<int>(gpus.size()), found.ranks);
+  const int slots = arguments.slots > 0 ? std::max(arguments.slots, found.ranks) : all;
+  check_gpu_count(gpus, found.ranks, slots);
+  for (int slot = 0; slot < slots; ++slot) found.slots.push_back({.device = gpus[slot]});
+}
+
+}  // namespace
+
+Resources find_resources(const ResourceArguments& arguments, const std::vector<std::string>& gpus) {
+  Resources found;
+  const LaunchedRank launched = launched_rank();
+  found.launcher = find_launcher(arguments);
+  if (!gpus.empty() && (launched.world_size > 1 || found.launcher.kind == Launcher::Kind::kSlurm)) {
+    throw ConfigError(
+        "--device cuda deals the GPUs of one machine to gangs that assay starts itself; in an "
+        "allocation of one node say --launcher local");
+  }
+  if (const auto allocation = slurm_allocation()) found.time_left = time_left_in(*allocation);
+  if (launched.world_size > 1) {
+    found.ranks = ranks_of_gang(arguments, launched);
+    found.pool = {.world_size = launched.world_size, .ranks = found.ranks};
+    found.slots.resize(static_cast<std::size_t>(launched.world_size));
+    return found;
+  }
+  const int here = std::max(static_cast<int>(allowed_cores().size()), 1);
+  found.ranks = arguments.ranks > 0 ? arguments.ranks : std::min(here, kMostRanks);
+  if (!arguments.hostfile.empty() && gpus.empty()) {
+    found.slots = read_hostfile(arguments.hostfile);
+  } else if (found.launcher.kind == Launcher::Kind::kSlurm) {
+    // Slurm binds: a step gets cores of its own.
+    const int slots = arguments.slots > 0 ? arguments.slots : allocation_slots();
+    found.slots.resize(static_cast<std::size_t>(std::max(slots, found.ranks)));
+  } else if (!gpus.empty()) {
+    deal_gpus(arguments, gpus, found);
+  } else {
+    const int slots = std::max(arguments.slots > 0 ? arguments.slots : here, found.ranks);
+    found.claim = std::make_unique<CoreClaim>(static_cast<std::size_t>(slots), allowed_cores());
+    found.slots = local_slots(slots, found.claim->cores());
+  }
+  return found;
+}
+
+bool wants_pilot(const ResourceArguments& arguments) {
+  return arguments.launcher == "slurm" && !slurm_allocation();
+}
+
+void become_rank_of_pool(const ResourceArguments& arguments,
+                         const std::filesystem::path& worker,
+                         const Workspace& workspace) {
+  const LaunchedRank launched = launched_rank();
+  if (launched.rank == 0) return;
+  become_pool_rank(worker, workspace.gangs(), launched.world_size,
+                   ranks_of_gang(arguments, launched));
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream words(text);
+  return {std::istream_iterator<std::string>(words), {}};
+}
+
+}  // namespace assay

@@ -63,7 +63,8 @@ RunReport run_noops(const BenchArguments& arguments, const Plan& plan) {
                   .merges = {},
                   .data = {}};
   };
-  return run_plan(plan, {.workspace = workspace, .worker = find_worker(), .launcher_arguments = {}},
+  return run_plan(plan,
+                  {.workspace = workspace, .worker = find_worker(), .launcher = {}, .pool = {}},
                   {.scheduler = scheduler}, describe, store, interrupts, view,
                   [&](const RunState&) { lease.beat(); });
 }

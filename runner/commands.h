@@ -10,6 +10,7 @@ namespace assay {
 [[nodiscard]] std::vector<Command> add_study_commands(CLI::App& app);  ///< plan, run, table
 [[nodiscard]] Command add_status_command(CLI::App& app);
 [[nodiscard]] Command add_log_command(CLI::App& app);
+[[nodiscard]] Command add_cancel_command(CLI::App& app);
 [[nodiscard]] Command add_methods_command(CLI::App& app);
 [[nodiscard]] std::vector<Command> add_store_commands(CLI::App& app);  ///< store check|rebuild|gc
 [[nodiscard]] Command add_why_command(CLI::App& app);

@@ -61,8 +61,8 @@ int run(int argc, char** argv) {
        {add_study_commands, add_store_commands, add_doctor_command, add_bench_command}) {
     for (Command& command : add(app)) commands.push_back(std::move(command));
   }
-  for (auto* add : {add_status_command, add_log_command, add_why_command, add_explain_command,
-                    add_methods_command})
+  for (auto* add : {add_status_command, add_log_command, add_cancel_command, add_why_command,
+                    add_explain_command, add_methods_command})
     commands.push_back(add(app));
   for (const auto& [name, what] : kWorkerCommands) app.add_subcommand(name, what);
   if (!first.empty() && !first.starts_with('-')) check_command(app, std::string(first));

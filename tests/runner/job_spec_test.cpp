@@ -132,9 +132,9 @@ TEST(Identity, IsTheSameInEveryBuild) {
   EXPECT_EQ(identity(to_json(encode_spec())),
             "6a8a7938962dceb51688b73ceb6dac8a8a66f7169220c22fae9eae9768e3e9c2");
   EXPECT_EQ(identity(to_json(train_spec())),
-            "a0904f5b99adceb45c3092df75a6933bb0b43a208494e4fae22679a455be7bd7");
+            "e82e6b5515336255e6f085f1c773585d96fae0699c362d1c9b15761eab768e73");
   EXPECT_EQ(identity(to_json(evaluate_spec())),
-            "8dc376f787632ae74e65201e62430ab53ea1a276cace2afc5a08b8f3d0814cc6");
+            "853d2b438caf625440dc2630401cf5d863ddfd2b3ce5c43c29ea2c8832c3d71d");
   EXPECT_EQ(encoder().key(), "e7d5b08cc53f9812c4b8823728a3d86d875671d4b43b913c27eb11a01ac49980");
 }
 

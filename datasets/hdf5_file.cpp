@@ -97,6 +97,8 @@ Dataset create_dataset(const File& file,
   check(H5Pset_layout(list.get(), H5D_CONTIGUOUS), path, "H5Pset_layout");
   check(H5Pset_alloc_time(list.get(), H5D_ALLOC_TIME_EARLY), path, "H5Pset_alloc_time");
   check(H5Pset_fill_time(list.get(), H5D_FILL_TIME_NEVER), path, "H5Pset_fill_time");
+  // Equal content, equal bytes: no time of day in it.
+  check(H5Pset_obj_track_times(list.get(), false), path, "H5Pset_obj_track_times");
   return Dataset(
       check(H5Dcreate2(file.get(), name, type, space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT),
             path, "H5Dcreate2"));

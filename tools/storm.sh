@@ -41,7 +41,7 @@ seeds      = [0, 1]
 method = "clip"
 [[sweep]]
 method = "anomalyclip"
-grid   = { "train.epochs" = [30] }
+grid   = { "train.epochs" = [4] }
 TOML
 "$assay" data synth "$folder/data" --images 4 --image-size 64 2>/dev/null
 
@@ -122,7 +122,7 @@ for ((round = 1; round <= rounds; )); do
   if [ "$kind" = coordinator ] || [ "$kind" = all ]; then
     reap
     for _ in $(seq 100); do pgrep -f "$folder/" >/dev/null || break; sleep 0.1; done
-    left=$(pgrep -f "$folder/" | wc -l)
+    left=$(pgrep -f "$folder/" | wc -l || true)
     [ "$left" = 0 ] || { orphans=$((orphans + left)); pgrep -af "$folder/"; }
   fi
 done

@@ -1,6 +1,8 @@
 #include "results/table.h"
 #include "runner/plan.h"
 
+#include <fmt/format.h>
+
 #include <string_view>
 #include <unordered_map>
 

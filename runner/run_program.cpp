@@ -3,6 +3,7 @@
 #include "runner/pipe.h"
 #include "runner/process.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>

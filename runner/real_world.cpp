@@ -181,8 +181,13 @@ std::optional<std::vector<GangEvent>> RealWorld::receive(int gang) {
 }
 
 GangEnd RealWorld::end_gang(int gang, double grace_seconds) {
-  GangEnd end = gangs_.at(gang).gang->end(grace_seconds);
-  pool_lost_ = pool_lost_ || (options_.pool && !gangs_.at(gang).told_to_end);
+  RunningGang& running = gangs_.at(gang);
+  GangEnd end = running.gang->end(grace_seconds);
+  if (options_.pool && !running.told_to_end) {
+    // The channel may be gone before the ranks, which could still leave a result.
+    end_recorded_ranks(running.gang->options().folder);
+    pool_lost_ = true;
+  }
   gangs_.erase(gang);
   return end;
 }

@@ -62,7 +62,7 @@ victims() {  # victims KIND: process ids
   case $1 in
     coordinator) echo "$run_pid" ;;
     rank) any_of $(pgrep -f "assay-worker gang --folder $folder" || true) ;;
-    mpirun) any_of $(pgrep -f "mpirun.*$folder" || true) ;;
+    mpirun) any_of $(pgrep -f "(mpirun|mpiexec) .*$folder" || true) ;;
     all) pgrep -f "$folder/" || true ;;
   esac
 }

@@ -1,6 +1,7 @@
 #include "runner/child_output.h"
 
 #include "core/error.h"
+#include "runner/pipe.h"
 #include "runner/process.h"
 
 #include <fcntl.h>
@@ -18,14 +19,12 @@
 namespace assay {
 
 ChildOutput::ChildOutput(std::vector<std::string> command, std::vector<std::string> environment) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw CommError("pipe: {}", std::strerror(errno));
-  output_ = Descriptor(ends[0]);
-  const Descriptor write_end(ends[1]);
+  Pipe pipe = make_pipe();
+  output_ = std::move(pipe.read);
   posix_spawn_file_actions_t actions{};
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, write_end.get(), 1);
+  ::posix_spawn_file_actions_adddup2(&actions, pipe.write.get(), 1);
   posix_spawnattr_t attributes{};
   ::posix_spawnattr_init(&attributes);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);

@@ -11,12 +11,6 @@
 #include <cstdlib>
 
 namespace assay {
-namespace {
-
-constexpr int kWrongInput = 2;
-constexpr int kTryAgain = 75;
-
-}  // namespace
 
 void Places::apply_to(Study& study) const {
   const char* data_variable = std::getenv("ASSAY_DATA");
@@ -74,10 +68,10 @@ JobRun describe_job(const Job& job,
 int report_error(const std::exception& error) {
   std::fflush(stdout);
   say(stderr, fmt::format("assay: error: {}\n", error.what()));
-  if (dynamic_cast<const BusyError*>(&error) != nullptr) return kTryAgain;
+  if (dynamic_cast<const BusyError*>(&error) != nullptr) return kExitTryAgain;
   const bool wrong_input = dynamic_cast<const ConfigError*>(&error) != nullptr ||
                            dynamic_cast<const DataError*>(&error) != nullptr;
-  return wrong_input ? kWrongInput : 1;
+  return wrong_input ? kExitWrongInput : 1;
 }
 
 void open_standard_descriptors() {

@@ -14,6 +14,12 @@
 
 namespace assay {
 
+// Exit codes (`design.md` 4).
+inline constexpr int kExitSomeFailed = 1;
+inline constexpr int kExitWrongInput = 2;
+inline constexpr int kExitTryAgain = 75;  ///< The workspace is held, or the time is up.
+inline constexpr int kExitInterrupted = 130;
+
 /// A subcommand of one of the two programs: what runs where it was given, and returns the exit
 /// code.
 struct Command {

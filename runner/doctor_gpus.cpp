@@ -1,8 +1,8 @@
 #include "core/error.h"
 #include "runner/child_output.h"
 #include "runner/doctor.h"
-#include "runner/gang.h"
 #include "runner/gpu_probe.h"
+#include "runner/launcher.h"
 
 #include <nlohmann/json.hpp>
 

@@ -2,8 +2,8 @@
 
 #include "core/error.h"
 #include "runner/child_output.h"
-#include "runner/gang.h"
 #include "runner/job_spec.h"
+#include "runner/launcher.h"
 #include "runner/precision.h"
 
 #include <nlohmann/json.hpp>

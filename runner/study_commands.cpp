@@ -29,10 +29,6 @@
 namespace assay {
 namespace {
 
-constexpr int kSomeFailed = 1;
-constexpr int kTryAgain = 75;
-constexpr int kInterrupted = 130;
-
 struct StudyArguments {
   std::string study;
   std::vector<std::string> overrides;
@@ -237,9 +233,9 @@ int run_as_pilot(const RunArguments& arguments) {
       say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
     }
   }
-  if (interrupts.count() > 0) return kInterrupted;
+  if (interrupts.count() > 0) return kExitInterrupted;
   if (!code) say(stderr, "the Slurm job was killed: the same command goes on\n");
-  return code.value_or(kTryAgain);
+  return code.value_or(kExitTryAgain);
 }
 
 int run_command(const RunArguments& arguments) {
@@ -287,8 +283,8 @@ int run_command(const RunArguments& arguments) {
   if (study.heatmaps > 0 && !report.interrupted) draw_heatmaps(worker, study, arguments);
   TableArguments table;
   say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
-  if (report.interrupted) return asked_to_stop ? kInterrupted : kTryAgain;
-  return report.failed.empty() && report.cancelled.empty() ? 0 : kSomeFailed;
+  if (report.interrupted) return asked_to_stop ? kExitInterrupted : kExitTryAgain;
+  return report.failed.empty() && report.cancelled.empty() ? 0 : kExitSomeFailed;
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "datasets/synth.h"
 #include "results/store.h"
 #include "runner/cancel_requests.h"
 #include "runner/lease.h"
@@ -10,6 +9,7 @@
 #include "runner/workspace.h"
 #include "tests/support/command.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_study.h"
 
 #include <gmock/gmock.h>
 #include <sys/mount.h>
@@ -47,19 +47,6 @@ method = "anomalyclip"
 grid = { "train.epochs" = [10] }
 )";
 
-/// Small drawings, made once.
-const std::filesystem::path& drawings() {
-  static const TemporaryFolder folder;
-  static const bool drawn = [] {
-    const SynthOptions options{
-        .image_size = 64, .train_normal = 1, .test_normal = 6, .test_anomalous = 6, .seed = 3};
-    for (const std::string& name : synth_names()) write_synth(name, folder / name, options);
-    return true;
-  }();
-  static_cast<void>(drawn);
-  return folder.path();
-}
-
 class StudyRunTest : public ::testing::Test {
  protected:
   StudyRunTest() {
@@ -79,7 +66,7 @@ class StudyRunTest : public ::testing::Test {
   }
   [[nodiscard]] std::unique_ptr<RunningCommand> start_run(
       int ranks, int input = -1, const std::vector<std::string>& more = {}) const {
-    const std::string data = data_.empty() ? drawings().string() : data_.string();
+    const std::string data = data_.empty() ? small_drawings().string() : data_.string();
     std::vector<std::string> words =
         command({"run", study().string(), "--data", data, "--ranks", std::to_string(ranks),
                  "--slots", std::to_string(ranks)});
@@ -173,7 +160,7 @@ TEST_F(StudyRunTest, RunsPrintsATableAndResumesWithoutStartingAnything) {
 
 TEST_F(StudyRunTest, RowsOfAblationsAndClassWordsReachTheNumbers) {
   std::string words = "dataset,category,word\n";
-  for (const auto& category : std::filesystem::directory_iterator(drawings() / "synth-b")) {
+  for (const auto& category : std::filesystem::directory_iterator(small_drawings() / "synth-b")) {
     words += "synth-b," + category.path().filename().string() + ",rusty nail\n";
   }
   write_file_atomically(folder_ / "words.csv", words);
@@ -340,7 +327,7 @@ TEST_F(StudyRunTest, AReadOnlyWorkspaceCanBeLookedAtAndSaysThatItCannotBeUsed) {
   for (const char* command : {"status", "log", "plan"}) {
     std::vector<std::string> words = {command};
     if (words[0] == "plan") words.push_back(study().string());
-    if (words[0] == "plan") words.insert(words.end(), {"--data", drawings().string()});
+    if (words[0] == "plan") words.insert(words.end(), {"--data", small_drawings().string()});
     if (words[0] == "log") words.push_back("--failed");
     const CommandResult looked = assay(words);
     EXPECT_EQ(looked.exit_code, 0) << command << ": " << looked.err;
@@ -394,7 +381,7 @@ TEST_F(StudyRunTest, FinishesThoughNobodyListens) {
   const Descriptor nobody(ends[1]);
   std::string line;
   for (const std::string& word :
-       command({"run", study().string(), "--data", drawings().string(), "--ranks", "2"})) {
+       command({"run", study().string(), "--data", small_drawings().string(), "--ranks", "2"})) {
     line += word + " ";
   }
   line += fmt::format("<&- >&{0} 2>&{0}", nobody.get());
@@ -546,7 +533,7 @@ TEST_F(StudyRunTest, NotANumberFailsItsJobAndNoOther) {
 
 TEST_F(StudyRunTest, ATruncatedImageFailsWhatReadsItByName) {
   data_ = folder_ / "data";
-  std::filesystem::copy(drawings(), data_, std::filesystem::copy_options::recursive);
+  std::filesystem::copy(small_drawings(), data_, std::filesystem::copy_options::recursive);
   std::filesystem::path image;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(data_ / "synth-b")) {
     const std::string path = entry.path().string();
@@ -647,7 +634,7 @@ TEST_F(StudyRunTest, OneJobByHandUnderMpirunIsFoundByAStudy) {
   std::vector<std::string> line = {"mpirun", "-np", "2"};
   for (const std::string& word :
        command({"train", "anomalyclip", "train.epochs=10", "--train-on", "synth-a", "--image-size",
-                "64", "--data", drawings().string()})) {
+                "64", "--data", small_drawings().string()})) {
     line.push_back(word);
   }
   const CommandResult by_hand = RunningCommand(line, folder_ / "out", mpirun_environment()).wait();

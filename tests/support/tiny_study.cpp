@@ -20,7 +20,9 @@ method = "anomalyclip"
 grid = { "train.epochs" = [10] }
 )";
 
-const std::filesystem::path& drawings() {
+}  // namespace
+
+const std::filesystem::path& small_drawings() {
   static const TemporaryFolder folder;
   static const bool drawn = [] {
     const SynthOptions options{
@@ -32,12 +34,10 @@ const std::filesystem::path& drawings() {
   return folder.path();
 }
 
-}  // namespace
-
 TinyStudy::TinyStudy() {
   std::filesystem::create_directories(folder_ / "out");
   write_file_atomically(folder_ / "study.toml", kStudy);
-  static_cast<void>(drawings());
+  static_cast<void>(small_drawings());
 }
 
 std::vector<std::string> TinyStudy::run_words(const std::vector<std::string>& more,
@@ -46,7 +46,7 @@ std::vector<std::string> TinyStudy::run_words(const std::vector<std::string>& mo
                                     "run",
                                     (folder_ / "study.toml").string(),
                                     "--data",
-                                    drawings().string(),
+                                    small_drawings().string(),
                                     "-w",
                                     workspace(name).root.string()};
   words.insert(words.end(), more.begin(), more.end());

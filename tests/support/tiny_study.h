@@ -5,6 +5,7 @@
 #include "tests/support/command.h"
 #include "tests/support/temporary_folder.h"
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +14,9 @@
 #include <vector>
 
 namespace assay {
+
+/// The folder of small drawings, `synth-a` and `synth-b`, made once for the whole program.
+[[nodiscard]] const std::filesystem::path& small_drawings();
 
 /// A study of six jobs on small drawings, and workspaces of its own: two encode, two train and two
 /// evaluate jobs, a minute of work in all.

@@ -7,9 +7,10 @@ namespace assay {
 /// Columns of `local_sums`.
 enum LocalSum : std::int64_t { kFocal, kAbnormal, kOverlap, kMask, kLocalSums };
 
-/// The local losses that are on.
+/// The local losses that are on, and whether they are computed as the released code does.
 struct LocalLosses {
   bool focal = true, dice = true;
+  bool literal = false;
 };
 
 /// What the local losses need of each map, from its patches alone.

@@ -2,11 +2,45 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 namespace assay {
 namespace {
 
 at::Tensor dice_fraction(const at::Tensor& overlap, const at::Tensor& sizes) {
   return (2 * overlap + 1) / (sizes + 1);
+}
+
+/// `local_terms` as the released code computes them: both channels upsampled and kept, the focal
+/// loss from a one-hot target, Dice of each channel by itself (3.10, R11 to R13).
+at::Tensor literal_terms(const at::Tensor& probability,
+                         const at::Tensor& masks,
+                         const at::Tensor& has_pixel_term,
+                         LocalLosses losses) {
+  const std::int64_t batch = masks.size(0), size = masks.size(1);
+  const auto grid = std::llround(std::sqrt(static_cast<double>(probability.size(1))));
+  const at::Tensor maps =  // [B, 2, S, S]: normal, abnormal.
+      at::upsample_bilinear2d(
+          at::stack({1 - probability, probability}, 1).view({batch, 2, grid, grid}), {size, size},
+          /*align_corners=*/false);
+  const at::Tensor truth = masks.to(at::kFloat), targets = at::stack({1 - truth, truth}, 1);
+  const at::Tensor counts = has_pixel_term.to(at::kDouble);
+  const auto sum_of_images = [&](const at::Tensor& values) {
+    return (values.to(at::kDouble) * counts).sum();
+  };
+  const at::Tensor none = at::zeros({}, counts.options());
+  std::vector<at::Tensor> terms = {none, none, none};
+  if (losses.focal) {
+    const at::Tensor pt = (at::clamp(targets, 1e-5, 1 - 1e-5) * maps).sum(1) + 1e-5;
+    terms[0] = sum_of_images((-(1 - pt).square() * pt.log()).mean({1, 2}));
+  }
+  for (const std::int64_t channel : {1, 0}) {
+    if (!losses.dice) break;
+    const at::Tensor map = maps.select(1, channel), target = targets.select(1, channel);
+    terms[static_cast<std::size_t>(2 - channel)] = sum_of_images(
+        dice_fraction((map * target).sum({1, 2}), map.sum({1, 2}) + target.sum({1, 2})));
+  }
+  return at::stack(terms);
 }
 
 // +1 for anomalous, -1 for normal.
@@ -20,6 +54,7 @@ at::Tensor local_terms(const at::Tensor& probability,
                        LocalLosses losses) {
   const at::Tensor none = at::zeros({kLocalTerms}, probability.options().dtype(at::kDouble));
   if (!masks.defined()) return none;
+  if (losses.literal) return literal_terms(probability, masks, has_pixel_term, losses);
   at::Tensor maps = probability, truth = masks, counts = has_pixel_term.to(at::kDouble);
   if (probability.is_cpu()) {  // Asking a GPU which images count would be waiting for it.
     const at::Tensor chosen = has_pixel_term.nonzero().squeeze(1);

@@ -22,6 +22,21 @@ Batch Batch::to(at::Device device) const {
   return moved;
 }
 
+Batch Batch::select(std::span<const std::int64_t> images) const {
+  Batch selected = *this;
+  const at::Tensor rows = at::tensor(at::IntArrayRef(images.data(), images.size()), at::kLong);
+  for (at::Tensor* tensor : {&selected.patch_features, &selected.patch_norms, &selected.global,
+                             &selected.labels, &selected.masks, &selected.has_pixel_term}) {
+    if (tensor->defined()) *tensor = tensor->index_select(0, rows.to(tensor->device()));
+  }
+  selected.category_words.clear();
+  for (const std::int64_t image : images) {
+    if (category_words.empty()) break;
+    selected.category_words.push_back(category_words.at(static_cast<std::size_t>(image)));
+  }
+  return selected;
+}
+
 void MethodRegistry::add(const std::string& name, Factory factory) {
   factories_.insert_or_assign(name, std::move(factory));
 }

@@ -33,13 +33,15 @@ struct Batch {
 
   /// The same on `device`, where a method's parameters are.
   [[nodiscard]] Batch to(at::Device device) const;
+  /// Some of the images.
+  [[nodiscard]] Batch select(std::span<const std::int64_t> images) const;
 };
 
 /// Result of a method for B images.
 struct Prediction {
   at::Tensor image_score;  ///< float32 [B], higher is more anomalous.
   at::Tensor map_grid;     ///< float32 [B, g, g]: what is upsampled bilinearly and smoothed to the
-                           ///< anomaly map.
+                           ///< anomaly map. In the literal form the map itself, not smoothed.
 };
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
@@ -91,6 +93,10 @@ struct MethodContext {
   const Clip& clip;
   const Tokenizer& tokenizer;
   const ResolvedMethod& resolved;
+  /// Computes what the released code computes, with none of the exact removals of
+  /// `spec/methods-seeds.md` 3.10: whole prompts of 77 rows, each image's own, both channels of
+  /// every map upsampled and kept. The same numbers, slowly: what profile jobs measure.
+  bool literal = false;
 };
 
 /// A method with its initial parameters: each tensor drawn from (seed, its name) alone, as

@@ -46,6 +46,8 @@ struct MethodDescription {
   /// Inference reads of the parameters one normal and one abnormal text alone, which an ensemble
   /// may average (`Method::average_texts`).
   bool two_texts = false;
+  /// The released code encodes all its prompts again for each test image (profile jobs).
+  bool texts_per_image = false;
   std::vector<SwitchDescription> switches;
   std::map<std::string, std::map<std::string, nlohmann::json>>
       presets;  ///< `paper`, `released`, ...: all switches.

@@ -210,9 +210,9 @@ at::Tensor encode_suffixes(const Clip& clip,
 
 at::Tensor encode_prompts_literally(const Clip& clip,
                                     const at::Tensor& prompts,
-                                    const DeepPrompts& deep) {
+                                    const DeepPrompts& deep,
+                                    const at::Tensor& ends) {
   check_depth(clip, deep);
-  const std::int64_t end_row = prompts.size(1) - 1;
   at::Tensor x = prompts;
   for (std::int64_t block = 1; block <= clip.sizes().text_layers; ++block) {
     at::Tensor rows = deep_rows(deep, block);
@@ -224,7 +224,9 @@ at::Tensor encode_prompts_literally(const Clip& clip,
     x = finish_block(weights, x, project_heads(weights, x), deep.activation, /*causal=*/true);
     if (rows.defined() && deep.concat) x = x.narrow(1, rows.size(1), x.size(1) - rows.size(1));
   }
-  return clip.project_text(x.select(1, end_row));
+  if (!ends.defined()) return clip.project_text(x.select(1, x.size(1) - 1));
+  const at::Tensor rows = ends.to(x.device()).view({-1, 1, 1}).expand({-1, 1, x.size(2)});
+  return clip.project_text(x.gather(1, rows).squeeze(1));  // [P, R, T] -> [P, J]
 }
 
 }  // namespace assay

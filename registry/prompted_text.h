@@ -54,11 +54,12 @@ struct PrefixedTexts {
                                          const at::Tensor& suffix,
                                          const DeepPrompts& deep);
 
-/// The literal computation, as the released code runs it but for the cut at the end token: whole
-/// prompts [P, R, T] (positions added, last row = end token) -> [P, J]. The oracle of the shared
-/// prefix.
+/// The literal computation, as the released code runs it: whole prompts [P, R, T] (positions added)
+/// -> [P, J]. `ends`: int64 [P], the row of each end token; undefined: the last one. The oracle of
+/// the shared prefix.
 [[nodiscard]] at::Tensor encode_prompts_literally(const Clip& clip,
                                                   const at::Tensor& prompts,
-                                                  const DeepPrompts& deep);
+                                                  const DeepPrompts& deep,
+                                                  const at::Tensor& ends = {});
 
 }  // namespace assay

@@ -12,8 +12,15 @@ TextPair unit(const TextPair& texts) { return {unit(texts.normal), unit(texts.ab
 
 at::Tensor patch_logits(const at::Tensor& patch_features,
                         const TextPair& texts,
-                        double temperature) {
+                        double temperature,
+                        bool literal) {
   const auto sizes = patch_features.sizes();  // [B, E, L, N, J]
+  if (literal) {
+    const at::Tensor pair = at::stack({texts.normal, texts.abnormal}, 1);  // [1 or B, 2, J]
+    const at::Tensor cosines =
+        (patch_features.unsqueeze(4) * pair.view({-1, 1, 1, 1, 2, sizes[4]})).sum(-1);
+    return (cosines.select(4, 1) - cosines.select(4, 0)).mean(1) / temperature;
+  }
   const at::Tensor difference = texts.abnormal - texts.normal;
   at::Tensor cosines;
   if (difference.size(0) == 1) {
@@ -42,6 +49,18 @@ at::Tensor image_logits(const at::Tensor& global, const TextPair& texts, double 
 
 at::Tensor abnormal_probability(const at::Tensor& image_logits) {
   return at::sigmoid(image_logits.select(1, 1) - image_logits.select(1, 0));
+}
+
+at::Tensor literal_map(const at::Tensor& probability, std::int64_t size) {
+  at::Tensor sum;
+  for (std::int64_t layer = 0; layer < probability.size(1); ++layer) {
+    const at::Tensor abnormal = as_grid(probability.select(1, layer));
+    const at::Tensor both = at::upsample_bilinear2d(at::stack({1 - abnormal, abnormal}, 1),
+                                                    {size, size}, /*align_corners=*/false);
+    const at::Tensor map = (both.select(1, 1) + 1 - both.select(1, 0)) / 2;
+    sum = sum.defined() ? sum + map : map;
+  }
+  return sum;
 }
 
 at::Tensor as_grid(const at::Tensor& patches) {

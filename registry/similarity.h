@@ -21,10 +21,12 @@ struct TextPair {
 [[nodiscard]] TextPair unit(const TextPair& texts);
 
 /// Logit of abnormal against normal of every patch, z.(f_a - f_n) / temperature, averaged over the
-/// streams (`spec/ablations.md` 1.3): [B, L, N]. `texts` are unit vectors.
+/// streams (`spec/ablations.md` 1.3): [B, L, N]. `texts` are unit vectors. `literal`: from all
+/// products z_j f_j, stored (`spec/methods-seeds.md` 3.10, R10).
 [[nodiscard]] at::Tensor patch_logits(const at::Tensor& patch_features,
                                       const TextPair& texts,
-                                      double temperature);
+                                      double temperature,
+                                      bool literal = false);
 
 /// [u(g).f_n, u(g).f_a] / temperature of global features [B, J]: float64 [B, 2].
 [[nodiscard]] at::Tensor image_logits(const at::Tensor& global,
@@ -32,6 +34,10 @@ struct TextPair {
                                       double temperature);
 /// Softmax over the pair, abnormal entry: float64 [B].
 [[nodiscard]] at::Tensor abnormal_probability(const at::Tensor& image_logits);
+
+/// The sum over L maps of (abnormal + 1 - normal) / 2, both channels upsampled to `size` px, of
+/// abnormal probabilities [B, L, N]: [B, size, size] (`spec/methods-seeds.md` 3.10, R11 and R15).
+[[nodiscard]] at::Tensor literal_map(const at::Tensor& probability, std::int64_t size);
 
 /// [B, N] -> [B, g, g], row-major.
 [[nodiscard]] at::Tensor as_grid(const at::Tensor& patches);

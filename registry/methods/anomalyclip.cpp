@@ -19,7 +19,9 @@ AnomalyClip::AnomalyClip(const MethodContext& context, std::uint64_t seed) : tex
                .global = values.at("loss.global"),
                .focal = values.at("loss.focal"),
                .dice = values.at("loss.dice"),
-               .num_layers = std::ssize(context.resolved.features.layers)};
+               .num_layers = std::ssize(context.resolved.features.layers),
+               .image_size = context.resolved.features.image_size,
+               .literal = context.literal};
   const auto add_context = [&](const char* name) {
     const auto length = values.at("prompt.E").get<std::int64_t>();
     parameters_.emplace_back(
@@ -72,12 +74,13 @@ at::Tensor AnomalyClip::terms(std::span<const at::Tensor> shared, const Batch& b
   std::vector<at::Tensor> terms = {count_images(batch)};
   if (switches_.local()) {
     const at::Tensor maps =  // [B, L, N]
-        at::sigmoid(patch_logits(batch.patch_features, texts, switches_.temperature));
+        at::sigmoid(
+            patch_logits(batch.patch_features, texts, switches_.temperature, switches_.literal));
     at::Tensor local;
     for (std::int64_t layer = 0; layer < switches_.num_layers; ++layer) {
-      const at::Tensor of_layer =
-          local_terms(maps.select(1, layer), batch.masks, batch.has_pixel_term,
-                      {.focal = switches_.focal, .dice = switches_.dice});
+      const at::Tensor of_layer = local_terms(
+          maps.select(1, layer), batch.masks, batch.has_pixel_term,
+          {.focal = switches_.focal, .dice = switches_.dice, .literal = switches_.literal});
       local = local.defined() ? local + of_layer : of_layer;
     }
     terms.push_back(local);
@@ -151,10 +154,13 @@ Prediction AnomalyClip::predict(const Batch& batch) const {
   const at::NoGradGuard no_grad;
   const TextPair texts = unit(test_texts(batch));
   const at::Tensor maps =  // [B, L, N]
-      at::sigmoid(patch_logits(batch.patch_features, texts, switches_.temperature));
+      at::sigmoid(
+          patch_logits(batch.patch_features, texts, switches_.temperature, switches_.literal));
   const at::Tensor score =
       abnormal_probability(image_logits(batch.global, texts, switches_.temperature));
-  return {.image_score = score.to(at::kFloat), .map_grid = as_grid(maps.sum(1))};
+  return {.image_score = score.to(at::kFloat),
+          .map_grid =
+              switches_.literal ? literal_map(maps, switches_.image_size) : as_grid(maps.sum(1))};
 }
 
 std::unique_ptr<Method> make_anomalyclip(const MethodContext& context, std::uint64_t seed) {

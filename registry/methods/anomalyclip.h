@@ -40,7 +40,8 @@ class AnomalyClip final : public Method {
     std::string abnormal_word;
     double temperature, lambda;
     bool global, focal, dice;
-    std::int64_t num_layers;
+    std::int64_t num_layers, image_size;
+    bool literal;
     [[nodiscard]] bool local() const { return lambda != 0 && (focal || dice); }
   };
 

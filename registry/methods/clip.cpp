@@ -26,6 +26,8 @@ RawClip::RawClip(const MethodContext& context)
       abnormal_(context.resolved.switches.at("prompts.abnormal")),
       activation_(context.resolved.switches.at("vis.activation")),
       temperature_(context.resolved.switches.at("text.temperature")),
+      image_size_(context.resolved.features.image_size),
+      literal_(context.literal),
       texts_([this](const std::string& word) { return unit(encode_category(word)); }) {}
 
 TextPair RawClip::encode_category(const std::string& word) const {
@@ -50,10 +52,12 @@ void RawClip::prepare_inference() {}
 Prediction RawClip::predict(const Batch& batch) const {
   const at::NoGradGuard no_grad;
   const TextPair texts = texts_(batch.category_words);
-  const at::Tensor patches = patch_logits(batch.patch_features, texts, temperature_).select(1, 0);
+  const at::Tensor maps =  // [B, 1, N]
+      at::sigmoid(patch_logits(batch.patch_features, texts, temperature_, literal_));
   const at::Tensor score =
       abnormal_probability(image_logits(batch.global, texts, temperature_)).to(at::kFloat);
-  return {.image_score = score, .map_grid = as_grid(at::sigmoid(patches))};
+  return {.image_score = score,
+          .map_grid = literal_ ? literal_map(maps, image_size_) : as_grid(maps.select(1, 0))};
 }
 
 std::unique_ptr<Method> make_clip(const MethodContext& context, std::uint64_t /*seed*/) {

@@ -32,6 +32,8 @@ class RawClip final : public Method {
   const Tokenizer& tokenizer_;
   std::string normal_, abnormal_, activation_;
   double temperature_;
+  std::int64_t image_size_;
+  bool literal_;
   NamedTensors parameters_;
   std::vector<std::string> term_names_;
   mutable WordTexts texts_;  // Filled as categories come.

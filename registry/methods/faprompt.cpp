@@ -19,8 +19,11 @@ constexpr std::size_t kPrefix = 2;
 
 }  // namespace
 
-FaPrompt::Switches FaPrompt::parse(const nlohmann::json& switches) {
+FaPrompt::Switches FaPrompt::parse(const MethodContext& context) {
+  const nlohmann::json& switches = context.resolved.switches;
   Switches parsed{};
+  parsed.image_size = context.resolved.features.image_size;
+  parsed.literal = context.literal;
   switches.at("cap.K").get_to(parsed.prompts);
   switches.at("cap.E").get_to(parsed.normal_tokens);
   switches.at("cap.Ep").get_to(parsed.abnormal_tokens);
@@ -51,7 +54,7 @@ FaPrompt::Switches FaPrompt::parse(const nlohmann::json& switches) {
 }
 
 FaPrompt::FaPrompt(const MethodContext& context, std::uint64_t seed)
-    : switches_(parse(context.resolved.switches)), text_(context, seed) {
+    : switches_(parse(context)), text_(context, seed) {
   const auto word = context.resolved.switches.at("cap.suffix_word").get<std::string>();
   normal_words_ = text_.embed_words("object.");
   abnormal_words_ = text_.embed_words(word.empty() ? "object." : word + " object.");
@@ -94,12 +97,17 @@ void FaPrompt::add_parameters(const MethodContext& context, std::uint64_t seed) 
   prior_bias_2_ = add_linear("patch_meta_net.linear2.bias", {width}, hidden);
 }
 
-std::vector<at::Tensor> FaPrompt::shared_terms() const {
+// The normal prompt, and abnormality prompts of `abnormal_context` [K, E', T].
+LearnedTexts FaPrompt::encode_all(const at::Tensor& abnormal_context) const {
   const at::Tensor normal = normal_context_.squeeze(0);  // [1, E, T]
   const bool compound = switches_.compound_shared;
-  const LearnedTexts encoded = text_.encode_shared(
-      compound ? normal[0] : at::Tensor(), {{compound ? at::Tensor() : normal, normal_words_},
-                                            {abnormal_context_.squeeze(0), abnormal_words_}});
+  return text_.encode_shared(
+      compound ? normal[0] : at::Tensor(),
+      {{compound ? at::Tensor() : normal, normal_words_}, {abnormal_context, abnormal_words_}});
+}
+
+std::vector<at::Tensor> FaPrompt::shared_terms() const {
+  const LearnedTexts encoded = encode_all(abnormal_context_.squeeze(0));
   std::vector<at::Tensor> shared = encoded.texts;
   if (switches_.dap) append_tensors(encoded.prefix, shared);
   return shared;
@@ -140,6 +148,18 @@ at::Tensor FaPrompt::refined_prototypes(std::span<const at::Tensor> shared,
   return prototype(texts.view({prior.size(0), switches_.prompts, -1}));  // [B, J]
 }
 
+// Pass 2 as released: image by image, each time with the normal prompt (3.10, R2 and R5).
+TextPair FaPrompt::refined_literally(const at::Tensor& prior) const {
+  std::vector<at::Tensor> normal, abnormal;
+  for (std::int64_t image = 0; image < prior.size(0); ++image) {
+    const std::vector<at::Tensor> texts =
+        encode_all(abnormal_context_.squeeze(0) + prior[image]).texts;
+    normal.push_back(texts[0]);
+    abnormal.push_back(prototype(texts[1]).unsqueeze(0));
+  }
+  return {at::cat(normal), at::cat(abnormal)};
+}
+
 // s = (1 - w) s_g + w (w1 m1 + w2 m2), without pass 2 m1 alone.
 at::Tensor FaPrompt::score_of(const Forward& forward) const {
   const at::Tensor global = abnormal_probability(forward.image_logits);
@@ -159,7 +179,8 @@ FaPrompt::Forward FaPrompt::forward(std::span<const at::Tensor> shared,
                                     const Batch& batch,
                                     bool with_refined) const {
   const auto map = [&](const TextPair& texts) {
-    return at::sigmoid(patch_logits(batch.patch_features, texts, switches_.temperature))
+    return at::sigmoid(
+               patch_logits(batch.patch_features, texts, switches_.temperature, switches_.literal))
         .select(1, 0);
   };
   Forward out;
@@ -171,7 +192,9 @@ FaPrompt::Forward FaPrompt::forward(std::span<const at::Tensor> shared,
   }
   const bool refined = switches_.dap && with_refined;
   if (refined) {
-    out.refined_texts = {out.base_texts.normal, unit(refined_prototypes(shared, out.prior))};
+    out.refined_texts = switches_.literal ? unit(refined_literally(out.prior))
+                                          : TextPair{out.base_texts.normal,
+                                                     unit(refined_prototypes(shared, out.prior))};
     out.refined_map = map(out.refined_texts);
   }
   out.image_logits = image_logits(batch.global, refined ? out.refined_texts : out.base_texts,
@@ -185,15 +208,16 @@ at::Tensor FaPrompt::terms(std::span<const at::Tensor> shared, const Batch& batc
       switches_.refined_weight != 0 || switches_.ce_weight != 0 || switches_.focal_weight != 0;
   const Forward out = forward(shared, batch, reads_refined);
   std::vector<at::Tensor> terms = {count_images(batch)};
+  const LocalLosses local{.literal = switches_.literal};
   const auto add_image_term = [&](double weight, const auto& sum) {
     if (weight == 0) return;
     terms.push_back(batch.has_image_terms ? sum().unsqueeze(0) : no_sum(batch));
   };
   if (switches_.base_weight != 0) {
-    terms.push_back(local_terms(out.base_map, batch.masks, batch.has_pixel_term));
+    terms.push_back(local_terms(out.base_map, batch.masks, batch.has_pixel_term, local));
   }
   if (switches_.refined_weight != 0) {
-    terms.push_back(local_terms(out.refined_map, batch.masks, batch.has_pixel_term));
+    terms.push_back(local_terms(out.refined_map, batch.masks, batch.has_pixel_term, local));
   }
   add_image_term(switches_.ce_weight,
                  [&] { return cross_entropy_sum(out.image_logits, batch.labels); });
@@ -243,6 +267,13 @@ void FaPrompt::prepare_inference() {
 Prediction FaPrompt::predict(const Batch& batch) const {
   const at::NoGradGuard no_grad;
   const Forward out = forward(inference_terms_, batch);
+  if (switches_.literal) {
+    std::vector<at::Tensor> maps = {out.base_map};
+    if (switches_.dap) maps.push_back(out.refined_map);
+    return {.image_score = out.score.to(at::kFloat),
+            .map_grid = literal_map(at::stack(maps, 1), switches_.image_size) /
+                        static_cast<double>(maps.size())};
+  }
   const at::Tensor map = switches_.dap ? (out.base_map + out.refined_map) / 2 : out.base_map;
   return {.image_score = out.score.to(at::kFloat), .map_grid = as_grid(map)};
 }

@@ -33,7 +33,7 @@ class FaPrompt final : public Method {
     at::Tensor base_map;      ///< s1^a: float32 [B, N].
     at::Tensor selected;      ///< Indices of the M patches: int64 [B, M].
     at::Tensor prior;         ///< Omega: [B, T].
-    TextPair refined_texts;   ///< Unit f_n [1, J], refined f_a [B, J].
+    TextPair refined_texts;   ///< Unit f_n [1, J] (literally [B, J]), refined f_a [B, J].
     at::Tensor refined_map;   ///< s2^a: float32 [B, N].
     at::Tensor image_logits;  ///< h: float64 [B, 2].
     at::Tensor score;         ///< s: float64 [B].
@@ -51,14 +51,18 @@ class FaPrompt final : public Method {
     bool oc_ordered, prior_mean, focal_logit;
     double max_weight, base_max, refined_max;
     double temperature;
+    std::int64_t image_size;
+    bool literal;
   };
 
-  [[nodiscard]] static Switches parse(const nlohmann::json& switches);
+  [[nodiscard]] static Switches parse(const MethodContext& context);
   void add_parameters(const MethodContext& context, std::uint64_t seed);
   [[nodiscard]] at::Tensor select_patches(const at::Tensor& base_map) const;
   [[nodiscard]] at::Tensor prior_of(const Batch& batch, const at::Tensor& selected) const;
   [[nodiscard]] at::Tensor refined_prototypes(std::span<const at::Tensor> shared,
                                               const at::Tensor& prior) const;
+  [[nodiscard]] LearnedTexts encode_all(const at::Tensor& abnormal_context) const;
+  [[nodiscard]] TextPair refined_literally(const at::Tensor& prior) const;
   [[nodiscard]] at::Tensor score_of(const Forward& forward) const;
 
   Switches switches_;

@@ -237,6 +237,7 @@ CatalogueEntry faprompt_entry() {
       .name = "faprompt",
       .paper = "Fine-grained Abnormality Prompt Learning for Zero-shot Anomaly Detection, 2024",
       .trained = true,
+      .texts_per_image = true,
       .switches = own_switches(),
       .presets = {},
       .default_preset = "paper",

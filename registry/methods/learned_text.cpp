@@ -20,7 +20,7 @@ void check_length(const Clip& clip, std::int64_t rows) {
 }  // namespace
 
 LearnedText::LearnedText(const MethodContext& context, std::uint64_t seed)
-    : clip_(context.clip), tokenizer_(context.tokenizer) {
+    : clip_(context.clip), tokenizer_(context.tokenizer), literal_(context.literal) {
   const nlohmann::json& switches = context.resolved.switches;
   deep_.activation = switches.at("vis.activation");  // Of both towers.
   if (!deep_prompts_on(switches)) return;
@@ -51,12 +51,45 @@ at::Tensor LearnedText::rows_of(const OwnRows& prompts, std::int64_t prefix_rows
   return rows + clip_.text_positions().narrow(0, prefix_rows, rows.size(1));
 }
 
+// Prompts of all kinds in one pass of the tower, filled up with the token 0 (3.10, R1 to R3).
+std::vector<at::Tensor> LearnedText::encode_literally(const at::Tensor& prefix,
+                                                      const std::vector<OwnRows>& prompts) const {
+  const std::int64_t context = clip_.sizes().context;
+  std::vector<at::Tensor> rows;
+  std::vector<std::int64_t> counts, ends;
+  for (const OwnRows& own : prompts) {
+    const std::int64_t count = own.learned.defined() ? own.learned.size(0) : 1;
+    const auto for_all = [&](const at::Tensor& part) {
+      return part.unsqueeze(0).expand({count, -1, -1});
+    };
+    std::vector<at::Tensor> parts;
+    parts.push_back(for_all(prefix));
+    if (own.learned.defined()) parts.push_back(own.learned);
+    parts.push_back(for_all(own.words));
+    std::int64_t used = 0;
+    for (const at::Tensor& part : parts) used += part.size(1);
+    check_length(clip_, used);
+    parts.push_back(for_all(clip_.embed_tokens(at::zeros({context - used}, at::kLong))));
+    rows.push_back(at::cat(parts, 1));
+    counts.push_back(count);
+    ends.insert(ends.end(), static_cast<std::size_t>(count), used - 1);
+  }
+  return encode_prompts_literally(clip_, at::cat(rows) + clip_.text_positions(), deep_,
+                                  at::tensor(ends, at::kLong))
+      .split_with_sizes(counts);
+}
+
 LearnedTexts LearnedText::encode_shared(const at::Tensor& shared,
                                         const std::vector<OwnRows>& prompts) const {
   at::Tensor rows = clip_.embed_tokens(at::tensor({Tokenizer::kStart}, at::kLong));
   if (shared.defined()) rows = at::cat({rows, shared});
   const std::int64_t count = rows.size(0);
   check_length(clip_, count);
+  if (literal_) {
+    LearnedTexts whole{{{.keys = {}, .values = {}, .last = rows}, count}, {}};
+    if (!prompts.empty()) whole.texts = encode_literally(rows, prompts);
+    return whole;
+  }
   rows = rows + clip_.text_positions().narrow(0, 0, count);
   std::vector<at::Tensor> suffixes;
   for (const OwnRows& own : prompts) suffixes.push_back(rows_of(own, count));
@@ -65,6 +98,7 @@ LearnedTexts LearnedText::encode_shared(const at::Tensor& shared,
 }
 
 at::Tensor LearnedText::encode(const LearnedPrefix& prefix, const OwnRows& prompts) const {
+  if (literal_) return encode_literally(prefix.text.last, {prompts}).front();
   return encode_suffixes(clip_, prefix.text, prefix.rows, rows_of(prompts, prefix.rows), deep_);
 }
 

@@ -12,7 +12,8 @@
 
 namespace assay {
 
-/// What all prompts begin with: the start token and, maybe, learned rows that they share.
+/// What all prompts begin with: the start token and, maybe, learned rows that they share. In the
+/// literal form nothing is computed of it: `text.last` are the rows themselves, without positions.
 struct LearnedPrefix {
   TextPrefix text;
   std::int64_t rows = 1;  ///< Start token and shared learned rows.
@@ -31,7 +32,8 @@ struct LearnedTexts {
 };
 
 /// The text side that AnomalyCLIP and FAPrompt share: learned rows before fixed words, in a frozen
-/// tower with deep prompts (`spec/methods-seeds.md` 1.6, 3.3, 3.9).
+/// tower with deep prompts (`spec/methods-seeds.md` 1.6, 3.3, 3.9). In the literal form each prompt
+/// passes the tower whole, its 77 rows, whatever others have done.
 class LearnedText {
  public:
   LearnedText(const MethodContext& context, std::uint64_t seed);
@@ -53,9 +55,12 @@ class LearnedText {
 
  private:
   [[nodiscard]] at::Tensor rows_of(const OwnRows& prompts, std::int64_t prefix_rows) const;
+  [[nodiscard]] std::vector<at::Tensor> encode_literally(const at::Tensor& prefix,
+                                                         const std::vector<OwnRows>& prompts) const;
 
   const Clip& clip_;
   const Tokenizer& tokenizer_;
+  bool literal_;
   DeepPrompts deep_;
   NamedTensors parameters_;
 };

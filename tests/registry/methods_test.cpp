@@ -40,16 +40,7 @@ class StoredImages final : public BatchSource {
   explicit StoredImages(Batch images) : images_(std::move(images)) {}
   [[nodiscard]] std::int64_t size() const override { return images_.global.size(0); }
   [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override {
-    const at::Tensor chosen =
-        at::tensor(at::IntArrayRef(indices.data(), indices.size()), at::kLong);
-    Batch batch;
-    batch.patch_features = images_.patch_features.index_select(0, chosen);
-    batch.patch_norms = images_.patch_norms.index_select(0, chosen);
-    batch.global = images_.global.index_select(0, chosen);
-    batch.labels = images_.labels.index_select(0, chosen);
-    batch.masks = images_.masks.index_select(0, chosen);
-    batch.has_pixel_term = images_.has_pixel_term.index_select(0, chosen);
-    return batch;
+    return images_.select(indices);
   }
 
  private:

@@ -1,7 +1,6 @@
 #include "tests/support/real_method.h"
 
 #include "tests/support/golden.h"
-#include "tests/support/method_step.h"
 #include "tests/support/tiny_method.h"
 
 #include <ATen/ATen.h>
@@ -14,13 +13,7 @@ class InMemory final : public BatchSource {
   explicit InMemory(Batch images) : images_(std::move(images)) {}
   [[nodiscard]] std::int64_t size() const override { return images_.global.size(0); }
   [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override {
-    Batch batch = narrow(images_, 0, 0);
-    const at::Tensor rows = at::tensor(indices, at::kLong);
-    for (const auto member : {&Batch::patch_features, &Batch::patch_norms, &Batch::global,
-                              &Batch::labels, &Batch::masks, &Batch::has_pixel_term}) {
-      batch.*member = (images_.*member).index_select(0, rows);
-    }
-    return batch;
+    return images_.select(indices);
   }
 
  private:

@@ -29,10 +29,11 @@ const Tokenizer& clip_tokenizer() {
 
 std::unique_ptr<Method> tiny_method(const std::string& name,
                                     const std::map<std::string, nlohmann::json>& overrides,
-                                    std::uint64_t seed) {
+                                    std::uint64_t seed,
+                                    bool literal) {
   const ResolvedMethod resolved =
       resolve_method(name, overrides, find_backbone("assay-tiny"), /*image_size=*/128);
-  return make_method({tiny_clip(), clip_tokenizer(), resolved}, seed);
+  return make_method({tiny_clip(), clip_tokenizer(), resolved, literal}, seed);
 }
 
 Batch random_batch(std::int64_t images, std::int64_t streams, std::int64_t layers) {

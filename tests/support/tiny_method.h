@@ -16,7 +16,8 @@ namespace assay {
 [[nodiscard]] std::unique_ptr<Method> tiny_method(
     const std::string& name,
     const std::map<std::string, nlohmann::json>& overrides = {},
-    std::uint64_t seed = 1);
+    std::uint64_t seed = 1,
+    bool literal = false);
 
 /// Random features at 128 px; every second image is anomalous and has a mask with some pixels.
 [[nodiscard]] Batch random_batch(std::int64_t images,

@@ -59,7 +59,7 @@ void back_up(Database& database, std::int64_t version) {
 }  // namespace
 
 const Schema& store_schema() {
-  static const std::array<Migration, 1> migrations = {{{1, R"sql(
+  static const std::array<Migration, 2> migrations = {{{1, R"sql(
     ALTER TABLE studies ADD COLUMN plan_digest TEXT NOT NULL DEFAULT '';
     ALTER TABLE study_cells ADD COLUMN level TEXT NOT NULL DEFAULT '';
     ALTER TABLE study_cells ADD COLUMN epoch INTEGER;
@@ -72,8 +72,20 @@ const Schema& store_schema() {
       FROM study_cells
       JOIN studies ON studies.id = study_cells.study
       JOIN metrics ON metrics.job = study_cells.job
-                  AND study_cells.level IN ('', metrics.level);)sql"}}};
-  static const Schema schema{2, kSchemaSql, migrations};
+                  AND study_cells.level IN ('', metrics.level);)sql"},
+                                                       {2, R"sql(
+    CREATE VIEW costs AS
+      SELECT studies.name AS study, json_extract(spec, '$.method') AS method,
+             json_extract(result, '$.preset') AS preset, json_extract(spec, '$.phase') AS phase,
+             json_extract(spec, '$.form') AS form, json_extract(spec, '$.batch') AS batch,
+             json_extract(spec, '$.device') AS device, json_extract(spec, '$.host') AS host,
+             figure.key AS figure, figure.value AS value, jobs.id AS job
+      FROM jobs
+      JOIN study_jobs ON study_jobs.job = jobs.id
+      JOIN studies ON studies.id = study_jobs.study
+      JOIN json_each(jobs.result, '$.figures') AS figure
+      WHERE jobs.kind = 'profile';)sql"}}};
+  static const Schema schema{3, kSchemaSql, migrations};
   return schema;
 }
 

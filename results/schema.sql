@@ -1,6 +1,6 @@
--- The store of a workspace (`store.db`), version 2.
+-- The store of a workspace (`store.db`), version 3.
 --
--- Ask it from sqlite3 or pandas: everything a table prints is in the view `metric_values`. Metrics are
+-- Ask it from sqlite3 or pandas: everything a table prints is in the views `metric_values` and `costs`. Metrics are
 -- fractions in [0, 1]; what is undefined is NULL, with the reason beside it. Times are UTC, ISO 8601.
 -- Only the coordinator writes. All of it but `studies` and `study_jobs` can be rebuilt from jobs/.
 
@@ -21,7 +21,7 @@ CREATE TABLE studies (
 -- Units of work. The id is the SHA-256 of the canonical spec: equal specs are one job.
 CREATE TABLE jobs (
   id          TEXT PRIMARY KEY,
-  kind        TEXT NOT NULL,         -- encode, train, evaluate
+  kind        TEXT NOT NULL,         -- encode, train, evaluate, profile
   spec        TEXT NOT NULL,         -- JSON: all that can change the numbers.
   state       TEXT NOT NULL DEFAULT 'planned'
               CHECK (state IN ('planned', 'running', 'done', 'failed')),
@@ -116,3 +116,16 @@ CREATE VIEW metric_values AS
   FROM study_cells
   JOIN studies ON studies.id = study_cells.study
   JOIN metrics ON metrics.job = study_cells.job AND study_cells.level IN ('', metrics.level);
+
+-- What profile jobs measured: one row a figure, whose name has its unit.
+CREATE VIEW costs AS
+  SELECT studies.name AS study, json_extract(spec, '$.method') AS method,
+         json_extract(result, '$.preset') AS preset, json_extract(spec, '$.phase') AS phase,
+         json_extract(spec, '$.form') AS form, json_extract(spec, '$.batch') AS batch,
+         json_extract(spec, '$.device') AS device, json_extract(spec, '$.host') AS host,
+         figure.key AS figure, figure.value AS value, jobs.id AS job
+  FROM jobs
+  JOIN study_jobs ON study_jobs.job = jobs.id
+  JOIN studies ON studies.id = study_jobs.study
+  JOIN json_each(jobs.result, '$.figures') AS figure
+  WHERE jobs.kind = 'profile';

@@ -424,6 +424,17 @@ std::optional<json> Store::result(const std::string& job) const {
   return parsed(select.text(0));
 }
 
+std::vector<std::pair<std::string, std::string>> Store::profiles(std::string_view study) const {
+  Statement select = database_.prepare(
+      "SELECT spec, result FROM jobs WHERE kind = 'profile' AND state = 'done' AND id IN (SELECT "
+      "job "
+      "FROM study_jobs JOIN studies ON studies.id = study WHERE name = ?) ORDER BY rowid");
+  select.bind(1, study);
+  std::vector<std::pair<std::string, std::string>> found;
+  while (select.step()) found.emplace_back(select.text(0), select.text(1));
+  return found;
+}
+
 std::string Store::find_job(std::string_view prefix) const {
   Statement select =
       database_.prepare("SELECT id FROM jobs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2");

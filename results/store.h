@@ -27,7 +27,7 @@ struct StudyRecord {
 /// A unit of work: all that the store needs to know of it before it runs.
 struct JobRecord {
   std::string id;                         ///< SHA-256 of the canonical spec.
-  std::string kind;                       ///< `encode`, `train`, `evaluate`.
+  std::string kind;                       ///< `encode`, `train`, `evaluate`, `profile`.
   std::string spec;                       ///< Canonical JSON.
   std::vector<std::string> dependencies;  ///< Ids of jobs that come first.
   std::string cost_class;  ///< Jobs of one class take time in proportion to their work.
@@ -186,6 +186,10 @@ class Store {
   [[nodiscard]] JobRecord job(const std::string& id) const;
   /// The content of result.json of a job that is done, else nothing.
   [[nodiscard]] std::optional<nlohmann::json> result(const std::string& job) const;
+  /// Specs and results (JSON) of a study's profile jobs that are done, in the order in which they
+  /// were recorded.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> profiles(
+      std::string_view study) const;
   /// The one job whose id starts with `prefix`. Throws ConfigError where none or several do.
   [[nodiscard]] std::string find_job(std::string_view prefix) const;
   [[nodiscard]] std::vector<StudyRecord> studies() const;

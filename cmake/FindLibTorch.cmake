@@ -13,6 +13,15 @@ find_package_handle_standard_args(LibTorch
   REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR
   REASON_FAILURE_MESSAGE "run tools/setup.sh, or name a LibTorch in CMAKE_PREFIX_PATH")
 
+foreach(_header torch/headeronly/version.h torch/csrc/api/include/torch/version.h)
+  if(EXISTS ${LibTorch_INCLUDE_DIR}/${_header})
+    file(STRINGS ${LibTorch_INCLUDE_DIR}/${_header} _lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+    list(TRANSFORM _lines REPLACE "[^0-9]" "")
+    string(REPLACE ";" "." LibTorch_VERSION "${_lines}")
+    break()
+  endif()
+endforeach()
+
 if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   get_filename_component(_lib ${LibTorch_CPU_LIBRARY} DIRECTORY)
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)

@@ -1,6 +1,7 @@
 #include "core/comm/agree.h"
 #include "core/comm/mpi_communicator.h"
 #include "core/error.h"
+#include "results/cost_table.h"
 #include "runner/installation.h"
 #include "runner/jobs.h"
 #include "runner/launched_rank.h"
@@ -22,6 +23,7 @@ struct ByHand {
   Places places;
   std::string method, target, train_on, backbone = "assay-tiny";
   std::vector<std::string> settings;
+  ProfileRequest profile;
   std::string device, precision;
   std::int64_t seed = 0, image_size = 0;
   bool json = false;
@@ -32,13 +34,20 @@ nlohmann::json value_of(const std::string& text) {
   return value.is_discarded() ? nlohmann::json(text) : value;
 }
 
-Study study_of(const ByHand& arguments) {
+Study study_of(const ByHand& arguments, JobKind kind) {
   Study study;
   study.name = "by hand";
   study.backbone.fallback = arguments.backbone;
   if (arguments.image_size > 0) study.image_size.fallback = arguments.image_size;
   if (!arguments.precision.empty()) study.precision.fallback = arguments.precision;
   study.targets = {arguments.target};
+  if (kind == JobKind::kProfile) {
+    study.profiles = {arguments.profile};
+    study.profiles[0].methods = {arguments.method};
+    study.profiles[0].place = "command line";
+    arguments.places.apply_to(study);
+    return study;
+  }
   study.seeds = {arguments.seed};
   study.allow_overlap = true;  // A training alone has no target; the table of a study marks it.
   if (!arguments.train_on.empty()) {
@@ -61,10 +70,11 @@ Study study_of(const ByHand& arguments) {
 
 /// The jobs of the plan that lead to those of `kind`, each after what it needs. Rank 0 alone looks
 /// at the data; the others are told.
-nlohmann::json jobs_to_run(const ByHand& arguments, JobKind kind) {
-  const Study study = study_of(arguments);
+nlohmann::json jobs_to_run(const ByHand& arguments, JobKind kind, const std::string& device) {
+  const Study study = study_of(arguments, kind);
   const Workspace workspace = arguments.places.paths();
   PlanFiles files(study, workspace.root, installation().embedded_weights);
+  files.compute_on(device);
   const Plan plan = make_plan(study, files);
   const std::map<std::string, std::string> labels = job_labels(plan);
   nlohmann::json jobs = nlohmann::json::array();
@@ -95,6 +105,16 @@ void print_result(const JobRun& run, bool as_json) {
   }
 }
 
+void print_costs(const std::string& method, const nlohmann::json& jobs, bool as_json) {
+  std::vector<CostRecord> records;
+  for (const nlohmann::json& entry : jobs) {
+    const JobRun run = job_run_from_json(entry);
+    records.push_back({run.spec, read_result(run.paths(), run.id).value()});
+  }
+  const CostTable table = make_cost_table(method, std::move(records));
+  fmt::print("{}", as_json ? to_json(table).dump(2) + "\n" : to_terminal(table));
+}
+
 int run_jobs(const ByHand& arguments, JobKind kind, Communicator& host) {
   Loaded loaded;
   if (arguments.device == "cuda") loaded.device = open_gpu(host);
@@ -111,7 +131,7 @@ int run_jobs(const ByHand& arguments, JobKind kind, Communicator& host) {
   std::optional<WorkspaceLease> lease;
   agree(comm, [&] {
     if (!leader) return;
-    text = jobs_to_run(arguments, kind).dump();
+    text = jobs_to_run(arguments, kind, loaded.device.name()).dump();
     lease.emplace(arguments.places.paths().root, "assay " + std::string(to_string(kind)));
   });
   const nlohmann::json jobs = nlohmann::json::parse(broadcast_text(comm, text));
@@ -133,7 +153,11 @@ int run_jobs(const ByHand& arguments, JobKind kind, Communicator& host) {
                        [] { return false; }};
     static_cast<void>(run_job(run, loaded, control));
   }
-  if (leader) print_result(run, arguments.json);
+  if (leader && kind == JobKind::kProfile) {
+    print_costs(arguments.method, jobs, arguments.json);
+  } else if (leader) {
+    print_result(run, arguments.json);
+  }
   return 0;
 }
 
@@ -141,6 +165,9 @@ int by_hand(const ByHand& arguments, JobKind kind) {
   if (launched_rank().world_size == 1) {
     SingleCommunicator alone;
     return run_jobs(arguments, kind, alone);
+  }
+  if (kind == JobKind::kProfile) {
+    throw ConfigError("assay profile measures one process; call it without mpirun");
   }
   const MpiSession mpi;
   const auto world = mpi.world();
@@ -154,13 +181,31 @@ int by_hand(const ByHand& arguments, JobKind kind) {
   }
 }
 
+void add_profile_options(CLI::App& command, ProfileRequest& profile) {
+  command.add_option("--form", profile.forms, "the released code's computation, ours; both")
+      ->check(CLI::IsMember({"literal", "cached"}));
+  command.add_option("--phase", profile.phases, "both")->check(CLI::IsMember({"train", "infer"}));
+  command.add_option("--batch", profile.batch, "images of a training step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--steps", profile.steps, "timed: 100 of training, 200 images")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--warmup", profile.warmup, "untimed, before them")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
 Command add(CLI::App& app, JobKind kind, const std::string& help, const std::string& example) {
   const auto arguments = std::make_shared<ByHand>();
   CLI::App* command = app.add_subcommand(std::string(to_string(kind)), help);
   command->add_option("METHOD", arguments->method, "method or method:preset (assay methods)")
       ->required();
-  command->add_option("SETTINGS", arguments->settings,
-                      "SWITCH=VALUE: what differs from the preset");
+  if (kind == JobKind::kProfile) {
+    add_profile_options(*command, arguments->profile);
+  } else {
+    command->add_option("SETTINGS", arguments->settings,
+                        "SWITCH=VALUE: what differs from the preset");
+  }
   command->add_option("--backbone", arguments->backbone)->capture_default_str();
   command->add_option("--image-size", arguments->image_size, "pixels (default: the backbone's)");
   add_device(*command, arguments->device);
@@ -170,7 +215,7 @@ Command add(CLI::App& app, JobKind kind, const std::string& help, const std::str
   if (kind != JobKind::kTrain) {
     command->add_option("--on", arguments->target, "data set")->required();
   }
-  if (kind != JobKind::kEncode) {
+  if (kind == JobKind::kTrain || kind == JobKind::kEvaluate) {
     CLI::Option* option =
         command->add_option("--train-on", arguments->train_on, "auxiliary data set");
     if (kind == JobKind::kTrain) option->required();
@@ -193,7 +238,9 @@ std::vector<Command> add_by_hand_commands(CLI::App& app) {
           add(app, JobKind::kTrain, "train one variant",
               "mpirun -np 2 assay train faprompt:paper K=5 --train-on synth-a --data demo/data"),
           add(app, JobKind::kEvaluate, "evaluate one variant, training it first where it must",
-              "mpirun -np 2 assay evaluate clip --on synth-b --data demo/data")};
+              "mpirun -np 2 assay evaluate clip --on synth-b --data demo/data"),
+          add(app, JobKind::kProfile, "measure what a method costs on this machine",
+              "assay profile faprompt --on synth-b --data demo/data --steps 5 --warmup 1")};
 }
 
 }  // namespace assay

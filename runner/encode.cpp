@@ -72,22 +72,29 @@ bool encode_shard(const Clip& clip,
 
 }  // namespace
 
-std::vector<FeatureRecord> encode_images(const Clip& clip,
-                                         const FeatureFiles& files,
-                                         std::int64_t first,
-                                         std::int64_t count) {
-  const c10::InferenceMode guard;
-  const FeatureSpec& spec = files.encoder.features;
-  const VisualFeatures features =
-      clip.encode_images(read_batch(files, first, count).to(clip.device()), spec);
+EncodedImages encode_pixels(const Clip& clip,
+                            const at::Tensor& pixels,
+                            const FeatureSpec& spec,
+                            bool literal) {
+  const VisualFeatures features = clip.encode_images(pixels, spec, /*with_hidden=*/literal);
   std::vector<at::Tensor> streams;
   for (const std::string& stream : spec.streams) {
     streams.push_back(features.patch.at(stream).slice(2, 1));  // Without the class token.
   }
   const at::Tensor patch = at::stack(streams).permute({2, 0, 1, 3, 4});  // [B, E, L, N, J]
-  const at::Tensor norms = patch.norm(2, -1, /*keepdim=*/true);          // [B, E, L, N, 1]
-  const at::Tensor unit = (patch / norms).to(at::kHalf).cpu().contiguous();
-  const at::Tensor norm = norms.cpu(), global = features.global.cpu();
+  const at::Tensor norm = patch.norm(2, -1, /*keepdim=*/true);           // [B, E, L, N, 1]
+  return {patch / norm, norm.squeeze(-1), features.global};
+}
+
+std::vector<FeatureRecord> encode_images(const Clip& clip,
+                                         const FeatureFiles& files,
+                                         std::int64_t first,
+                                         std::int64_t count) {
+  const c10::InferenceMode guard;
+  const EncodedImages encoded = encode_pixels(
+      clip, read_batch(files, first, count).to(clip.device()), files.encoder.features);
+  const at::Tensor unit = encoded.patch.to(at::kHalf).cpu().contiguous();
+  const at::Tensor norm = encoded.norm.cpu(), global = encoded.global.cpu();
   std::vector<FeatureRecord> records;
   for (std::int64_t i = 0; i < count; ++i) {
     if (!norm[i].isfinite().all().item<bool>() || !unit[i].isfinite().all().item<bool>() ||
@@ -95,7 +102,7 @@ std::vector<FeatureRecord> encode_images(const Clip& clip,
       throw JobError("{}: its features are not finite; the weights or the image are damaged",
                      files.manifest.samples[static_cast<std::size_t>(first + i)].path);
     }
-    records.push_back({unit[i], norm[i].squeeze(-1).contiguous(), global[i].contiguous()});
+    records.push_back({unit[i], norm[i].contiguous(), global[i].contiguous()});
   }
   return records;
 }

@@ -4,11 +4,27 @@
 #include "registry/clip.h"
 #include "runner/feature_set.h"
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <functional>
 #include <vector>
 
 namespace assay {
+
+/// Features of images, as the store holds them but for its half precision.
+struct EncodedImages {
+  at::Tensor patch;   ///< [B, E, L, N, J], unit rows.
+  at::Tensor norm;    ///< [B, E, L, N]
+  at::Tensor global;  ///< [B, J]
+};
+
+/// Of preprocessed images [B, 3, S, S] on the device of `clip`. `literal`: with the outputs of the
+/// last block that nothing reads (`spec/methods-seeds.md` 3.10, R18 and R19).
+[[nodiscard]] EncodedImages encode_pixels(const Clip& clip,
+                                          const at::Tensor& pixels,
+                                          const FeatureSpec& spec,
+                                          bool literal = false);
 
 /// The records of some images: read, preprocessed, encoded, cut to unit rows in half precision.
 /// Throws DataError with the path of an image that cannot be read, JobError on a feature that is

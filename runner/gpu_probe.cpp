@@ -33,18 +33,18 @@ GpuProbe probe_gpus(const std::filesystem::path& worker) {
   return probe;
 }
 
-std::vector<std::string> gpus_for(const Study& study,
-                                  const std::string& device,
-                                  const std::filesystem::path& worker) {
+GpuProbe gpus_for(const Study& study,
+                  const std::string& device,
+                  const std::filesystem::path& worker) {
   const bool on_gpus = device == "cuda";
-  const GpuProbe probe = on_gpus ? probe_gpus(worker) : GpuProbe{};
-  for (const JobKind kind : {JobKind::kEncode, JobKind::kTrain, JobKind::kEvaluate}) {
+  GpuProbe probe = on_gpus ? probe_gpus(worker) : GpuProbe{};
+  for (const JobKind kind : kJobKinds) {
     const auto precision = study.precision.find(std::string(to_string(kind)));
     if (!precision) continue;
     const std::string reason = why_not(*precision, on_gpus ? &probe.gpus.front() : nullptr);
     if (!reason.empty()) throw ConfigError("{}: {}", study.path.string(), reason);
   }
-  return probe.selectors;
+  return probe;
 }
 
 void check_gpu_count(const std::vector<std::string>& selectors, int ranks, int slots) {

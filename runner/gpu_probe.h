@@ -11,7 +11,7 @@ namespace assay {
 
 /// The GPUs that assay-worker sees and can use.
 struct GpuProbe {
-  std::vector<Gpu> gpus;  ///< At least one.
+  std::vector<Gpu> gpus;  ///< At least one, unless nothing was asked for.
   std::vector<std::string>
       selectors;         ///< Values of CUDA_VISIBLE_DEVICES, one for each to give out.
   std::string versions;  ///< Of CUDA, driver and NCCL.
@@ -21,11 +21,11 @@ struct GpuProbe {
 /// ConfigError with the worker's reason where there is none.
 [[nodiscard]] GpuProbe probe_gpus(const std::filesystem::path& worker);
 
-/// The selectors of a study on `device`: none for `cpu`. Throws ConfigError, before anything runs,
+/// What a study finds on `device`: nothing for `cpu`. Throws ConfigError, before anything runs,
 /// where there is no such device or it lacks a precision that the study asks for.
-[[nodiscard]] std::vector<std::string> gpus_for(const Study& study,
-                                                const std::string& device,
-                                                const std::filesystem::path& worker);
+[[nodiscard]] GpuProbe gpus_for(const Study& study,
+                                const std::string& device,
+                                const std::filesystem::path& worker);
 
 /// Throws ConfigError unless `selectors` are enough for `slots` ranks in gangs of `ranks`.
 void check_gpu_count(const std::vector<std::string>& selectors, int ranks, int slots);

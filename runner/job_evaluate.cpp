@@ -105,7 +105,7 @@ EvaluationTruth truth_of(const FeatureSet& set, std::int64_t eval_size, const Jo
     truth.categories.push_back(sample.category);
     truth.labels.push_back(static_cast<std::uint8_t>(sample.label));
   }
-  if (set.manifest().has_masks) truth.masks = *masks_of(set, eval_size, context);
+  if (set.manifest().has_masks) truth.masks = *masks_of(set.files(), eval_size, context);
   return truth;
 }
 
@@ -139,8 +139,7 @@ nlohmann::json run_evaluate(const EvaluateSpec& spec, const JobContext& context)
   std::vector<std::unique_ptr<Method>> methods;
   const ResolvedMethod resolved = resolved_method(spec.method, spec.encoder, context.run.hints);
   agree(comm, [&] {
-    tokenizer = context.loaded.tokenizers.get(context.run.merges.string(),
-                                              [&] { return Tokenizer(context.run.merges); });
+    tokenizer = tokenizer_of(context);
     methods = judges(spec, {*clip, *tokenizer, resolved}, context);
   });
   const std::int64_t image_size = spec.encoder.features.image_size;

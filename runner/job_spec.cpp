@@ -109,6 +109,7 @@ std::string_view to_string(JobKind kind) {
     case JobKind::kEncode: return "encode";
     case JobKind::kTrain: return "train";
     case JobKind::kEvaluate: return "evaluate";
+    case JobKind::kProfile: return "profile";
   }
   return "";
 }
@@ -117,7 +118,7 @@ JobKind job_kind_from(std::string_view name) {
   for (const JobKind kind : kJobKinds) {
     if (name == to_string(kind)) return kind;
   }
-  throw ConfigError("'{}' is not a kind of job; known: encode, train, evaluate", name);
+  throw ConfigError("'{}' is not a kind of job; known: encode, train, evaluate, profile", name);
 }
 
 std::string EncoderSpec::key() const { return identity(to_json(*this)); }
@@ -185,6 +186,24 @@ json to_json(const EvaluateSpec& spec) {
   return with_precision(std::move(value), spec.precision);
 }
 
+json to_json(const ProfileSpec& spec) {
+  return with_precision({{"kind", to_string(JobKind::kProfile)},
+                         {"numerics", spec.numerics},
+                         {"method", spec.method},
+                         {"switches", spec.switches},
+                         {"encoder", to_json(spec.encoder)},
+                         {"part", to_json(spec.part)},
+                         {"phase", spec.phase},
+                         {"form", spec.form},
+                         {"batch", spec.batch},
+                         {"steps", spec.steps},
+                         {"warmup", spec.warmup},
+                         {"device", spec.device},
+                         {"host", spec.host},
+                         {"build", spec.build}},
+                        spec.precision);
+}
+
 EncodeSpec encode_spec_from_json(const json& value) {
   return strictly(value, JobKind::kEncode, [&] {
     return EncodeSpec{.encoder = encoder_from_json(value.at("encoder")),
@@ -234,6 +253,25 @@ EvaluateSpec evaluate_spec_from_json(const json& value) {
       spec.checkpoint = value.at("checkpoint");
     }
     return spec;
+  });
+}
+
+ProfileSpec profile_spec_from_json(const json& value) {
+  return strictly(value, JobKind::kProfile, [&] {
+    return ProfileSpec{.method = value.at("method"),
+                       .switches = value.at("switches"),
+                       .encoder = encoder_from_json(value.at("encoder")),
+                       .part = part_from_json(value.at("part")),
+                       .phase = value.at("phase"),
+                       .form = value.at("form"),
+                       .batch = value.at("batch"),
+                       .steps = value.at("steps"),
+                       .warmup = value.at("warmup"),
+                       .device = value.at("device"),
+                       .host = value.at("host"),
+                       .build = value.at("build"),
+                       .precision = value.value("precision", kDefaultPrecision),
+                       .numerics = value.at("numerics")};
   });
 }
 

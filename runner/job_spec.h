@@ -12,8 +12,9 @@
 
 namespace assay {
 
-enum class JobKind { kEncode, kTrain, kEvaluate };
-inline constexpr std::array kJobKinds = {JobKind::kEncode, JobKind::kTrain, JobKind::kEvaluate};
+enum class JobKind { kEncode, kTrain, kEvaluate, kProfile };
+inline constexpr std::array kJobKinds = {JobKind::kEncode, JobKind::kTrain, JobKind::kEvaluate,
+                                         JobKind::kProfile};
 [[nodiscard]] std::string_view to_string(JobKind kind);
 /// Throws ConfigError where `name` is no kind.
 [[nodiscard]] JobKind job_kind_from(std::string_view name);
@@ -22,6 +23,7 @@ inline constexpr std::array kJobKinds = {JobKind::kEncode, JobKind::kTrain, JobK
 inline constexpr std::int64_t kEncodeNumerics = 1;
 inline constexpr std::int64_t kTrainNumerics = 3;
 inline constexpr std::int64_t kEvaluateNumerics = 3;
+inline constexpr std::int64_t kProfileNumerics = 1;
 
 /// One split of a data set, as far as it can change a number: what the images are.
 struct DatasetPart {
@@ -89,6 +91,24 @@ struct EvaluateSpec {
   bool operator==(const EvaluateSpec&) const = default;
 };
 
+/// What a method costs on one machine (`spec/ablations.md` 5.1): the one kind of job whose numbers
+/// are the machine's.
+struct ProfileSpec {
+  std::string method = {};
+  nlohmann::json switches = {};  ///< Effective ones.
+  EncoderSpec encoder = {};
+  DatasetPart part = {};                  ///< Its first images are what is measured.
+  std::string phase = {};                 ///< `train` or `infer`.
+  std::string form = {};                  ///< `literal` or `cached`.
+  std::int64_t batch = 1;                 ///< Images of a step; 1 of inference.
+  std::int64_t steps = 100, warmup = 20;  ///< Timed, and untimed before them.
+  std::string device = "cpu";             ///< Or a GPU's name.
+  std::string host = {}, build = {};      ///< runner/machine.h
+  std::string precision = "fp32";
+  std::int64_t numerics = kProfileNumerics;
+  bool operator==(const ProfileSpec&) const = default;
+};
+
 // The identity as JSON: every field above and the kind, nothing else; `precision` only where it is
 // not the default, and in a train job always, as `float32`: what was computed before there was a
 // choice keeps its id. The inverse throws ConfigError on a missing or unknown field.
@@ -97,9 +117,11 @@ struct EvaluateSpec {
 [[nodiscard]] nlohmann::json to_json(const EncodeSpec& spec);
 [[nodiscard]] nlohmann::json to_json(const TrainSpec& spec);
 [[nodiscard]] nlohmann::json to_json(const EvaluateSpec& spec);
+[[nodiscard]] nlohmann::json to_json(const ProfileSpec& spec);
 [[nodiscard]] EncodeSpec encode_spec_from_json(const nlohmann::json& json);
 [[nodiscard]] TrainSpec train_spec_from_json(const nlohmann::json& json);
 [[nodiscard]] EvaluateSpec evaluate_spec_from_json(const nlohmann::json& json);
+[[nodiscard]] ProfileSpec profile_spec_from_json(const nlohmann::json& json);
 
 /// JSON with sorted keys, no blanks and the shortest numbers that read back as the same; a whole
 /// number is written the same whether it came as 1 or 1.0. Throws ConfigError on NaN and infinity.

@@ -38,7 +38,7 @@ FeatureBatches training_batches(const TrainSpec& spec, const JobContext& context
     TrainingPart loaded{.features = load_features(spec.encoder, part, context), .masks = nullptr};
     const bool zero_masks = switches.value("train.no_mask", "skip") == "zero";
     if (loaded.features->manifest().has_masks || zero_masks) {
-      loaded.masks = masks_of(*loaded.features, size, context);
+      loaded.masks = masks_of(loaded.features->files(), size, context);
     }
     parts.push_back(std::move(loaded));
   }
@@ -76,8 +76,7 @@ nlohmann::json run_train(const TrainSpec& spec, const JobContext& context) {
   std::unique_ptr<Method> method;
   const ResolvedMethod resolved = resolved_method(spec.method, spec.encoder, context.run.hints);
   agree(comm, [&] {
-    tokenizer = context.loaded.tokenizers.get(context.run.merges.string(),
-                                              [&] { return Tokenizer(context.run.merges); });
+    tokenizer = tokenizer_of(context);
     method = make_method({*clip, *tokenizer, resolved}, static_cast<std::uint64_t>(spec.seed));
   });
   const std::filesystem::path state = context.run.folder() / "state.safetensors";

@@ -65,8 +65,7 @@ FeatureSet make_features(const EncoderSpec& encoder,
                          const DatasetPart& part,
                          const JobContext& context) {
   Communicator& comm = context.comm();
-  FeatureFiles files =
-      made_by_all<FeatureFiles>(comm, [&] { return feature_files(encoder, part, context.run); });
+  FeatureFiles files = find_images(encoder, part, context);
   std::shared_ptr<const Clip> clip;
   const auto lazy_clip = [&]() -> const Clip& {
     if (!clip) clip = clip_in(encoder, encoder.precision, context);
@@ -91,6 +90,13 @@ std::shared_ptr<const Clip> load_clip(const EncoderSpec& encoder,
   return clip;
 }
 
+FeatureFiles find_images(const EncoderSpec& encoder,
+                         const DatasetPart& part,
+                         const JobContext& context) {
+  return made_by_all<FeatureFiles>(context.comm(),
+                                   [&] { return feature_files(encoder, part, context.run); });
+}
+
 std::shared_ptr<const FeatureSet> load_features(const EncoderSpec& encoder,
                                                 const DatasetPart& part,
                                                 const JobContext& context) {
@@ -98,20 +104,25 @@ std::shared_ptr<const FeatureSet> load_features(const EncoderSpec& encoder,
   return context.loaded.features.get(key, [&] { return make_features(encoder, part, context); });
 }
 
-std::shared_ptr<const std::vector<MaskRuns>> masks_of(const FeatureSet& set,
+std::shared_ptr<const std::vector<MaskRuns>> masks_of(const FeatureFiles& files,
                                                       std::int64_t size,
                                                       const JobContext& context) {
-  const std::string key = fmt::format("{}:{}", set.files().manifest_digest, size);
+  const std::string key = fmt::format("{}:{}", files.manifest_digest, size);
   std::shared_ptr<const std::vector<MaskRuns>> masks;
   agree(context.comm(), [&] {
     masks = context.loaded.masks.get(key, [&] {
       LoadedMasks loaded =
-          load_masks(set.manifest(), context.run.paths().masks(), static_cast<std::int32_t>(size));
+          load_masks(files.manifest, context.run.paths().masks(), static_cast<std::int32_t>(size));
       if (!loaded.refused.empty()) fmt::print(stderr, "{}; it is made again\n", loaded.refused);
       return std::move(loaded.set.masks);
     });
   });
   return masks;
+}
+
+std::shared_ptr<const Tokenizer> tokenizer_of(const JobContext& context) {
+  return context.loaded.tokenizers.get(context.run.merges.string(),
+                                       [&] { return Tokenizer(context.run.merges); });
 }
 
 ResolvedMethod resolved_method(const std::string& method,
@@ -144,6 +155,9 @@ JobEnd run_job(const JobRun& run, Loaded& loaded, JobControl& control) {
       case JobKind::kTrain: result = run_train(train_spec_from_json(run.spec), context); break;
       case JobKind::kEvaluate:
         result = run_evaluate(evaluate_spec_from_json(run.spec), context);
+        break;
+      case JobKind::kProfile:
+        result = run_profile(profile_spec_from_json(run.spec), context);
         break;
     }
   } catch (const JobInterrupted&) {

@@ -33,6 +33,7 @@ JobEnd run_job(const JobRun& run, Loaded& loaded, JobControl& control);
 [[nodiscard]] nlohmann::json run_encode(const EncodeSpec& spec, const JobContext& context);
 [[nodiscard]] nlohmann::json run_train(const TrainSpec& spec, const JobContext& context);
 [[nodiscard]] nlohmann::json run_evaluate(const EvaluateSpec& spec, const JobContext& context);
+[[nodiscard]] nlohmann::json run_profile(const ProfileSpec& spec, const JobContext& context);
 
 // What they share; collective calls with the same errors.
 
@@ -47,13 +48,21 @@ JobEnd run_job(const JobRun& run, Loaded& loaded, JobControl& control);
                                                               const DatasetPart& part,
                                                               const JobContext& context);
 
+/// The images of a part, which must be those of the spec, and where their features belong.
+[[nodiscard]] FeatureFiles find_images(const EncoderSpec& encoder,
+                                       const DatasetPart& part,
+                                       const JobContext& context);
+
 /// Labelled masks of every image of a set at `size` x `size`, in its order; images without a mask
 /// have an empty one.
-[[nodiscard]] std::shared_ptr<const std::vector<MaskRuns>> masks_of(const FeatureSet& set,
+[[nodiscard]] std::shared_ptr<const std::vector<MaskRuns>> masks_of(const FeatureFiles& files,
                                                                     std::int64_t size,
                                                                     const JobContext& context);
 
-/// A method with all its switches, from the identity and the hints of a train or evaluate job.
+/// The tokenizer, on this rank alone.
+[[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer_of(const JobContext& context);
+
+/// A method with all its switches, from the identity and the hints of any job but encode.
 [[nodiscard]] ResolvedMethod resolved_method(const std::string& method,
                                              const EncoderSpec& encoder,
                                              const nlohmann::json& hints);

@@ -20,10 +20,11 @@ namespace {
 using namespace assay;
 
 /// What assay-worker does, and the help of `assay` says.
-constexpr std::array<std::pair<const char*, const char*>, 7> kWorkerCommands = {{
+constexpr std::array<std::pair<const char*, const char*>, 8> kWorkerCommands = {{
     {"encode", "encode the images of a data set, by hand"},
     {"train", "train one variant, by hand; also under mpirun -np N"},
     {"evaluate", "evaluate one variant on a data set, by hand"},
+    {"profile", "measure what a method costs on this machine, by hand"},
     {"data", "list, check and draw data sets"},
     {"backbone", "check and import CLIP weights"},
     {"heatmaps", "pictures of anomaly maps beside the images"},

@@ -3,6 +3,8 @@
 #include "core/digest.h"
 #include "core/error.h"
 #include "results/table.h"
+#include "runner/plan_parts.h"
+#include "runner/plan_profile.h"
 #include "runner/precision.h"
 #include "runner/training_set.h"
 #include "runner/variant.h"
@@ -103,6 +105,7 @@ class Planner {
     for (const Sweep& sweep : study_.sweeps) {
       for (const Setting& setting : settings(sweep)) add_variant(sweep, setting);
     }
+    for (Job& job : profile_jobs(study_, inputs_)) add(std::move(job));
     return std::move(plan_);
   }
 
@@ -113,14 +116,14 @@ class Planner {
     for (const std::string& text : variant.resolved.notes) note(label(variant) + ": " + text);
     if (!variant.resolved.trained) {
       for (const std::string& target : study_.targets) {
-        add_cell(rows.back(), {&test_images(target), nullptr}, {}, {});
+        add_cell(rows.back(), {&test_images(inputs_, target), nullptr}, {}, {});
       }
       return;
     }
     for (const SeedGroup& seeds : seed_groups(sweep)) {
       for (const std::string& target : study_.targets) {
         for (const Level& level : levels_of(variant, target)) {
-          add_trained(rows, test_images(target), level, seeds);
+          add_trained(rows, test_images(inputs_, target), level, seeds);
         }
       }
       if (sweep.eval.on_train) add_on_train(rows, seeds);
@@ -190,7 +193,7 @@ class Planner {
     holes["part"] = SpecTemplate::hole();
     json hints = {{"preset", variant.resolved.preset}, {"switches", variant.resolved.switches}};
     std::string cost_class = fmt::format("evaluate/{}/{}/{}", variant.resolved.method,
-                                         where(variant), variant.eval_size);
+                                         backbone_and_size(variant), variant.eval_size);
     EncodeJobs& encode = encode_jobs(variant, variant.resolved.features);
     return {.variant = std::move(variant),
             .hints = std::move(hints),
@@ -223,12 +226,6 @@ class Planner {
     return {image, pixel};
   }
 
-  const Manifest& test_images(const std::string& dataset) {
-    const Manifest& test = inputs_.manifest(dataset, "test");
-    if (test.samples.empty()) throw DataError("data set '{}' has no test images", dataset);
-    return test;
-  }
-
   /// On one target: for each row the trainings of `seeds`, and what they say together.
   void add_trained(std::vector<Row>& rows,
                    const Manifest& images,
@@ -258,7 +255,7 @@ class Planner {
         for (const std::string& set : *level.sets) {
           const std::string key = fmt::format("{} {}", set, fmt::join(*level.sets, "+"));
           if (!added.insert(key).second) continue;
-          add_trained(rows, test_images(set), {"", level.sets}, seeds, /*on_train=*/true);
+          add_trained(rows, test_images(inputs_, set), {"", level.sets}, seeds, /*on_train=*/true);
         }
       }
     }
@@ -316,14 +313,10 @@ class Planner {
   }
 
   EncoderSpec encoder(const Variant& variant, const FeatureSpec& features) {
-    return {.weights_sha256 = inputs_.weights_sha256(*variant.backbone),
-            .features = features,
-            .precision = precision(JobKind::kEncode)};
+    return encoder_spec(variant, features, precision(JobKind::kEncode), inputs_);
   }
 
-  std::string precision(JobKind kind) const {
-    return study_.precision.find(std::string(to_string(kind))).value_or(kDefaultPrecision);
-  }
+  std::string precision(JobKind kind) const { return precision_of(study_, kind); }
 
   std::string add_evaluate(Row& row, const Manifest& images, std::vector<std::string> checkpoints) {
     Job job{.kind = JobKind::kEvaluate,
@@ -352,7 +345,7 @@ class Planner {
     json holes = to_json(EncodeSpec{.encoder = encoder(variant, features)});
     holes["part"] = SpecTemplate::hole();
     return encode_jobs_
-        .emplace(key, EncodeJobs{SpecTemplate(holes), "encode/" + where(variant),
+        .emplace(key, EncodeJobs{SpecTemplate(holes), "encode/" + backbone_and_size(variant),
                                  feature_bytes(variant, features)})
         .first->second;
   }
@@ -385,7 +378,8 @@ class Planner {
                    .precision = precision(JobKind::kTrain)};
     Job common{.kind = JobKind::kTrain,
                .shared_hints = row.hints,
-               .cost_class = fmt::format("train/{}/{}", variant.resolved.method, where(variant)),
+               .cost_class =
+                   fmt::format("train/{}/{}", variant.resolved.method, backbone_and_size(variant)),
                .work = static_cast<double>(training.num_images() * spec.epochs),
                .bytes = 4.0 * static_cast<double>(variant.resolved.parameters.trained)};
     if (spec.epochs > 0) {  // Else neither images nor their order nor the rate matter.
@@ -440,10 +434,7 @@ class Planner {
   DatasetPart part_of(const Manifest& manifest) {
     std::string& digest = digests_[&manifest];
     if (digest.empty()) digest = manifest_digest(manifest);
-    return {.dataset = manifest.dataset,
-            .split = manifest.split,
-            .manifest_digest = digest,
-            .skipped = manifest.skipped};
+    return dataset_part(manifest, digest);
   }
 
   const std::string& part_text(const Manifest& manifest) {
@@ -471,10 +462,6 @@ class Planner {
         .label();
   }
 
-  static std::string where(const Variant& variant) {
-    return fmt::format("{}/{}", variant.backbone->name, variant.image_size);
-  }
-
   const Study& study_;
   PlanInputs& inputs_;
   Plan plan_;
@@ -487,41 +474,6 @@ class Planner {
 
 }  // namespace
 
-json Job::hints() const {
-  json all = *shared_hints;
-  if (!continues.empty()) all["continues"] = continues;
-  if (keeps_state) all["keeps_state"] = true;
-  all["plan"] = {{"cost_class", cost_class}, {"work", work}, {"dependencies", dependencies}};
-  return all;
-}
-
-const Job& Plan::job(const std::string& id) const {
-  const auto found = std::ranges::find(jobs, id, &Job::id);
-  if (found == jobs.end()) throw std::out_of_range("job " + id + " is not in the plan");
-  return *found;
-}
-
 Plan make_plan(const Study& study, PlanInputs& inputs) { return Planner(study, inputs).run(); }
-
-std::vector<JobRecord> job_records(const Plan& plan) {
-  std::vector<JobRecord> records;
-  records.reserve(plan.jobs.size());
-  for (const Job& job : plan.jobs) {
-    records.push_back({.id = job.id,
-                       .kind = std::string(to_string(job.kind)),
-                       .spec = job.spec_text.text(),
-                       .dependencies = job.dependencies,
-                       .cost_class = job.cost_class,
-                       .work = job.work});
-  }
-  return records;
-}
-
-std::optional<double> expected_seconds(const Job& job,
-                                       const std::map<std::string, double>& seconds_per_work) {
-  const auto rate = seconds_per_work.find(job.cost_class);
-  if (rate == seconds_per_work.end()) return std::nullopt;
-  return rate->second * job.work;
-}
 
 }  // namespace assay

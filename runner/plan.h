@@ -5,6 +5,7 @@
 #include "registry/backbone_catalogue.h"
 #include "results/store.h"
 #include "runner/job_spec.h"
+#include "runner/machine.h"
 #include "runner/spec_text.h"
 #include "runner/study.h"
 
@@ -73,6 +74,8 @@ class PlanInputs {
   [[nodiscard]] virtual const Manifest& manifest(const std::string& dataset,
                                                  const std::string& split) = 0;
   [[nodiscard]] virtual std::string weights_sha256(const BackboneDescription& backbone) = 0;
+  /// What profile jobs measure.
+  [[nodiscard]] virtual Machine machine() const = 0;
 };
 
 /// The files themselves. Digests are kept in `<workspace>/digests/`, so that a second look costs a
@@ -87,6 +90,9 @@ class PlanFiles final : public PlanInputs {
                                          const std::string& split) override;
   /// Throws DataError where the file is missing: where it was looked for and how to get it.
   [[nodiscard]] std::string weights_sha256(const BackboneDescription& backbone) override;
+  [[nodiscard]] Machine machine() const override { return machine_; }
+  /// What computes, where not the CPU: a GPU's name.
+  void compute_on(std::string device) { machine_.device = std::move(device); }
   /// Path of the backbone's weights, whether there or not.
   [[nodiscard]] std::filesystem::path weights_path(const BackboneDescription& backbone) const;
 
@@ -99,11 +105,13 @@ class PlanFiles final : public PlanInputs {
   std::filesystem::path workspace_, embedded_weights_;
   std::map<std::pair<std::string, std::string>, Manifest> manifests_;
   std::map<std::string, std::string> weights_;
+  Machine machine_ = this_machine();
 };
 
 /// The jobs of a study. Throws ConfigError: a target that is its own training set, training images
 /// in a target (unless `allow_overlap`), a loss that needs masks on a set without
-/// (`cases.md` J04), a target without an auxiliary set; DataError as the inputs.
+/// (`cases.md` J04), a target without an auxiliary set, too few images for a profile's batch;
+/// DataError as the inputs.
 [[nodiscard]] Plan make_plan(const Study& study, PlanInputs& inputs);
 
 /// For `Store::record_study`.

@@ -17,7 +17,7 @@ std::string variant_of(const StudyCell& cell) {
   return text;
 }
 
-/// Of a job that no cell names: a training or an evaluation by hand, an encoding.
+/// Of a job that no cell names: a training or an evaluation by hand, an encoding, a profile.
 std::string own_label(const JobRecord& job) {
   const nlohmann::json spec = nlohmann::json::parse(job.spec);
   const auto named = [](const nlohmann::json& part) {
@@ -26,6 +26,9 @@ std::string own_label(const JobRecord& job) {
   };
   std::string text = job.kind;
   if (spec.contains("method")) text += " " + spec["method"].get<std::string>();
+  for (const char* key : {"phase", "form"}) {
+    if (spec.contains(key)) text += " " + spec[key].get<std::string>();
+  }
   if (spec.contains("seed")) text += " seed " + spec["seed"].dump();
   if (spec.contains("part")) return fmt::format("{} {}", text, named(spec["part"]));
   for (const nlohmann::json& part : spec.value("parts", nlohmann::json::array())) {

@@ -82,6 +82,9 @@ std::string cost_class_of(const json& spec) {
   text += fmt::format("/{}/{}", features.at("backbone").get<std::string>(),
                       features.at("image_size").get<std::int64_t>());
   if (spec.contains("eval_size")) text += "/" + spec["eval_size"].dump();
+  for (const char* key : {"phase", "form"}) {
+    if (spec.contains(key)) text += "/" + spec[key].get<std::string>();
+  }
   return text;
 }
 

@@ -311,10 +311,12 @@ Study parse_study(const std::string& text,
   };
   read_by_name(toml, "data", study.data, read_path);
   if (const TomlNode* node = toml.find("weights")) study.weights = read_path(*node, "weights");
-  refuse_for_now(toml, "profile", "a study");
   for (TomlReader& sweep : toml.tables("sweep")) study.sweeps.push_back(read_sweep(sweep));
+  for (TomlReader& profile : toml.tables("profile")) {
+    study.profiles.push_back(read_profile(profile));
+  }
   toml.reject_unread();
-  if (study.sweeps.empty()) {
+  if (study.sweeps.empty() && study.profiles.empty()) {
     throw ConfigError("{}: a study has no [[sweep]]; add one with a 'method'", path.string());
   }
   check_names(root, study);

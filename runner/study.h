@@ -78,6 +78,18 @@ struct Sweep {
   bool operator==(const Sweep&) const = default;
 };
 
+/// One `[[profile]]`: what methods cost (`spec/ablations.md` 5.1).
+struct ProfileRequest {
+  std::vector<std::string> methods = {};  ///< `faprompt`, `faprompt:paper`.
+  std::vector<std::string> forms = {"literal", "cached"};
+  std::vector<std::string> phases = {"train", "infer"};
+  std::int64_t batch = 8;                  ///< Images of a training step.
+  std::optional<std::int64_t> steps = {};  ///< Timed; nothing: 100 of training, 200 images.
+  std::int64_t warmup = 20;                ///< Steps, or images, before them.
+  std::string place = {};                  ///< `k.toml:9`, for messages.
+  bool operator==(const ProfileRequest&) const = default;
+};
+
 /// What a person asks for: one TOML file (`design.md` 4; keys in the README).
 struct Study {
   std::int64_t schema = 1;  ///< Version of the file's format.
@@ -100,6 +112,7 @@ struct Study {
   std::vector<std::string> published =
       {};                          ///< Methods of which the table shows printed numbers only.
   std::vector<Sweep> sweeps = {};  ///< Their union: equal jobs are one.
+  std::vector<ProfileRequest> profiles = {};
 
   // Where things lie: no part of any identity. Relative paths start at the study file's folder.
   ByName<std::filesystem::path> data = {};  ///< Folder of the sets' folders; or a set's own folder.

@@ -1,5 +1,6 @@
 #include "core/error.h"
 #include "core/file.h"
+#include "results/cost_table.h"
 #include "results/render.h"
 #include "runner/commands.h"
 #include "runner/gpu_probe.h"
@@ -91,15 +92,38 @@ int plan_command(const StudyArguments& arguments) {
 
 bool wants_colour() { return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr; }
 
-std::string rendered(const Table& table, const std::string& format) {
-  if (format == "markdown") return to_markdown(table);
-  if (format == "latex") return to_latex(table);
-  if (format == "csv") return to_csv(table);
-  if (format == "json") return to_json(table).dump(2) + "\n";
-  return to_terminal(table, wants_colour());
+/// What was measured, then what it cost.
+std::string rendered(const Table& table, const CostTable& costs, const std::string& format) {
+  if (format == "csv") return to_csv(table) + csv_lines(costs);
+  if (format == "json") {
+    nlohmann::json both = to_json(table);
+    if (!costs.records.empty()) both["costs"] = to_json(costs);
+    return both.dump(2) + "\n";
+  }
+  const bool no_cells = table.rows.empty() && !costs.rows.empty();
+  if (format == "markdown") {
+    return (no_cells ? "" : to_markdown(table) + (costs.rows.empty() ? "" : "\n")) +
+           to_markdown(costs);
+  }
+  if (format == "latex") return to_latex(table) + to_latex(costs);
+  return (no_cells ? "" : to_terminal(table, wants_colour()) + (costs.rows.empty() ? "" : "\n")) +
+         to_terminal(costs);
 }
 
-Table table_of(const Study& study, const Store& store, const TableArguments& arguments) {
+CostTable costs_of(const Study& study, const Store& store) {
+  std::vector<CostRecord> records;
+  if (study.profiles.empty()) return make_cost_table(study.name, {});
+  for (const auto& [spec, result] : store.profiles(study.name)) {
+    records.push_back({nlohmann::json::parse(spec), nlohmann::json::parse(result)});
+  }
+  return make_cost_table(study.name, std::move(records));
+}
+
+/// The study's tables in `format`.
+std::string tables_of(const Study& study,
+                      const Store& store,
+                      const TableArguments& arguments,
+                      const std::string& format) {
   TableOptions options;
   options.category = arguments.category;
   options.curves = arguments.curves;
@@ -109,8 +133,9 @@ Table table_of(const Study& study, const Store& store, const TableArguments& arg
   for (const std::string& metric : arguments.metrics) {
     options.metrics.push_back(parse_table_metric(metric));
   }
-  return make_table(study.name, store.cells(study.name),
-                    store.metric_values(study.name, options.category), options);
+  const Table table = make_table(study.name, store.cells(study.name),
+                                 store.metric_values(study.name, options.category), options);
+  return rendered(table, costs_of(study, store), format);
 }
 
 int table_command(const TableArguments& arguments) {
@@ -123,12 +148,11 @@ int table_command(const TableArguments& arguments) {
         workspace.root.string(), arguments.study);
   }
   const Store store(workspace.store());
-  if (store.cells(study.name).empty()) {
+  if (store.job_ids(study.name).empty()) {
     throw ConfigError("{}: study '{}' was never run here; 'assay run {}' does",
                       workspace.root.string(), study.name, arguments.study);
   }
-  const Table table = table_of(study, store, arguments);
-  fmt::print("{}", rendered(table, arguments.json ? "json" : arguments.format));
+  fmt::print("{}", tables_of(study, store, arguments, arguments.json ? "json" : arguments.format));
   return 0;
 }
 
@@ -228,9 +252,8 @@ int run_as_pilot(const RunArguments& arguments) {
       follow_pilot(options, interrupts, [](const std::string& line) { say(stderr, line + "\n"); });
   if (std::filesystem::exists(workspace.store())) {
     const Store store(workspace.store());
-    if (!store.cells(study.name).empty()) {
-      TableArguments table;
-      say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
+    if (!store.job_ids(study.name).empty()) {
+      say(stdout, tables_of(study, store, {}, arguments.json ? "json" : "text"));
     }
   }
   if (interrupts.count() > 0) return kExitInterrupted;
@@ -243,9 +266,10 @@ int run_command(const RunArguments& arguments) {
   const std::filesystem::path worker = find_worker();
   become_rank_of_pool(arguments.resources, worker, arguments.places.paths());
   const Study study = arguments.load();
-  const std::vector<std::string> gpus = gpus_for(study, arguments.device, worker);
+  const GpuProbe probe = gpus_for(study, arguments.device, worker);
   const Workspace workspace = arguments.places.paths();
   PlanFiles files(study, workspace.root, installation().embedded_weights);
+  if (!probe.gpus.empty()) files.compute_on(probe.gpus.front().name);
   const Plan plan = make_plan(study, files);
   WorkspaceLease lease(workspace.root, "assay run " + arguments.study);
   Store store(workspace.store());
@@ -253,7 +277,7 @@ int run_command(const RunArguments& arguments) {
                      job_records(plan), plan.cells);
   for (const std::string& note : plan.notes) say(stderr, "note: " + note + "\n");
 
-  const Resources resources = find_resources(arguments.resources, gpus);
+  const Resources resources = find_resources(arguments.resources, probe.selectors);
   const RealWorldOptions world{.workspace = workspace,
                                .worker = worker,
                                .launcher = resources.launcher,
@@ -281,8 +305,7 @@ int run_command(const RunArguments& arguments) {
   }
   print_outcome(report, arguments);
   if (study.heatmaps > 0 && !report.interrupted) draw_heatmaps(worker, study, arguments);
-  TableArguments table;
-  say(stdout, rendered(table_of(study, store, table), arguments.json ? "json" : "text"));
+  say(stdout, tables_of(study, store, {}, arguments.json ? "json" : "text"));
   if (report.interrupted) return asked_to_stop ? kExitInterrupted : kExitTryAgain;
   return report.failed.empty() && report.cancelled.empty() ? 0 : kExitSomeFailed;
 }

@@ -187,7 +187,39 @@ void read_eval(TomlReader& parent, Sweep& sweep) {
   }
 }
 
+/// A list of words of which each is one of `known`.
+void read_words(TomlReader& toml,
+                const std::string& key,
+                const std::vector<std::string>& known,
+                std::vector<std::string>& words) {
+  if (!toml.optional(key, words)) return;
+  for (const std::string& word : words) {
+    if (std::ranges::count(known, word) > 0) continue;
+    const std::string near = nearest_name(word, known);
+    throw ConfigError("{}: '{}' has '{}', expected {}{}", toml.find(key)->place(), key, word,
+                      fmt::join(known, " or "),
+                      near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+  }
+}
+
 }  // namespace
+
+ProfileRequest read_profile(TomlReader& toml) {
+  ProfileRequest profile;
+  profile.place = toml.table().place();
+  toml.required("methods", profile.methods);
+  for (const std::string& method : profile.methods) {
+    check_at(*toml.find("methods"), [&] { (void)find_method(method_name(method)); });
+  }
+  read_words(toml, "form", {"literal", "cached"}, profile.forms);
+  read_words(toml, "phase", {"train", "infer"}, profile.phases);
+  toml.optional("batch", profile.batch, Range<std::int64_t>{1, 4096});
+  std::int64_t steps = 0;
+  if (toml.optional("steps", steps, Range<std::int64_t>{1, 1'000'000})) profile.steps = steps;
+  toml.optional("warmup", profile.warmup, Range<std::int64_t>{0, 1'000'000});
+  toml.reject_unread();
+  return profile;
+}
 
 Sweep read_sweep(TomlReader& toml) {
   Sweep sweep;

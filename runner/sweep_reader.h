@@ -7,6 +7,8 @@ namespace assay {
 
 /// Reads one `[[sweep]]`. Throws ConfigError with the place of what is wrong.
 [[nodiscard]] Sweep read_sweep(TomlReader& toml);
+/// Reads one `[[profile]]`, likewise.
+[[nodiscard]] ProfileRequest read_profile(TomlReader& toml);
 
 /// Runs `check` and throws with the place of `node` what it throws.
 template <typename Check>

@@ -138,6 +138,15 @@ Variant resolve_variant(const Study& study, const Sweep& sweep, const Setting& s
 }
 
 void check_variants(const Study& study) {
+  for (const ProfileRequest& profile : study.profiles) {
+    for (const std::string& method : profile.methods) {
+      try {
+        (void)resolve_variant(study, {.method = method}, {});
+      } catch (const ConfigError& error) {
+        throw ConfigError("{}: {}", profile.place, error.what());
+      }
+    }
+  }
   for (const Sweep& sweep : study.sweeps) {
     // What is wrong without any axis is the sweep's own; then each axis alone has its line.
     try {

@@ -32,7 +32,8 @@ struct Variant {
 [[nodiscard]] std::optional<std::string> switch_name(const std::string& method,
                                                      const std::string& key);
 
-/// Checks every variant of every sweep. Throws ConfigError with the line of the axis or sweep.
+/// Checks every variant of every sweep, and what is to be profiled. Throws ConfigError with the
+/// line of the axis, the sweep or the `[[profile]]`.
 void check_variants(const Study& study);
 
 }  // namespace assay

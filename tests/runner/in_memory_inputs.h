@@ -50,6 +50,7 @@ class InMemory final : public PlanInputs {
   std::string weights_sha256(const BackboneDescription& backbone) override {
     return sha256(backbone.name);
   }
+  [[nodiscard]] Machine machine() const override { return {"cpu", "here", "build"}; }
 
  private:
   std::map<std::pair<std::string, std::string>, Manifest> manifests_;

@@ -74,9 +74,22 @@ EvaluateSpec ensemble_spec() {
   return spec;
 }
 
+ProfileSpec profile_spec() {
+  return {.method = "faprompt",
+          .switches = {{"cap.K", 10}},
+          .encoder = encoder(),
+          .part = {"elpv", "test", "n"},
+          .phase = "train",
+          .form = "cached",
+          .batch = 8,
+          .host = "node7",
+          .build = "assay 0.1.0",
+          .precision = "bf16"};
+}
+
 TEST(Identity, EveryFieldOfEveryKindChangesIt) {
   for (const json& spec : {to_json(encode_spec()), to_json(train_spec()), to_json(evaluate_spec()),
-                           to_json(ensemble_spec())}) {
+                           to_json(ensemble_spec()), to_json(profile_spec())}) {
     std::set<std::string> ids = {identity(spec)};
     for (const auto& [path, changed] : perturbed(spec)) {
       EXPECT_TRUE(ids.insert(identity(changed)).second) << path << " of " << spec.dump();
@@ -118,6 +131,7 @@ TEST(Identity, HoldsExactlyTheFieldsThatTheReadmeLists) {
   EXPECT_EQ(documented.at("encode"), fields_of(to_json(encode_spec())));
   EXPECT_EQ(documented.at("train"), fields_of(to_json(train_spec())));
   EXPECT_EQ(documented.at("evaluate"), evaluate);
+  EXPECT_EQ(documented.at("profile"), fields_of(to_json(profile_spec())));
   EXPECT_EQ(documented.at("in encoder"), fields_of(to_json(ensemble_spec())["encoder"]));
   EXPECT_EQ(documented.at("in features"), fields_of(to_json(encoder())["features"]));
   EXPECT_EQ(documented.at("in part"), fields_of(to_json(ensemble_spec())["part"]));
@@ -174,6 +188,7 @@ TEST(JobSpec, ReadsBackWhatWasWritten) {
   EXPECT_EQ(train_spec_from_json(json::parse(to_json(train_spec()).dump())), train_spec());
   EXPECT_EQ(evaluate_spec_from_json(json::parse(to_json(evaluate_spec()).dump())), evaluate_spec());
   EXPECT_EQ(evaluate_spec_from_json(json::parse(to_json(ensemble_spec()).dump())), ensemble_spec());
+  EXPECT_EQ(profile_spec_from_json(json::parse(to_json(profile_spec()).dump())), profile_spec());
 }
 
 TEST(JobSpec, RefusesMissingAndUnknownFieldsAndOtherKinds) {

@@ -355,6 +355,42 @@ TEST_F(PlanTest, TheAuxiliarySetIsEvaluatedForCurvesOnly) {
   EXPECT_TRUE(p.cells[2].for_curves());
 }
 
+TEST_F(PlanTest, ProfilesAreJobsOfThisMachineAndBuildAndNeedNoOthers) {
+  inputs_.add("synth-b", "test", {"b/1 0", "b/2 1", "b/3 1"});
+  const Plan p =
+      plan("[[profile]]\nmethods = ['anomalyclip', 'clip', 'anomalyclip:paper']\nbatch = 3\n",
+           "targets = ['synth-b', 'elpv']\nprecision = { profile = 'bf16' }");
+  ASSERT_THAT(p.jobs, SizeIs(2 * 4)) << "anomalyclip is anomalyclip:paper";
+  EXPECT_THAT(p.cells, IsEmpty());
+  std::set<std::string> labels;
+  for (const Job& job : p.jobs) {
+    const ProfileSpec spec = profile_spec_from_json(job.spec());
+    EXPECT_EQ(job.kind, JobKind::kProfile);
+    EXPECT_EQ(job.id, identity(job.spec()));
+    EXPECT_THAT(job.dependencies, IsEmpty());
+    EXPECT_EQ(spec.part.dataset, "synth-b") << "the first target";
+    EXPECT_EQ(spec.host, "here");
+    EXPECT_EQ(spec.build, "build");
+    EXPECT_EQ(spec.device, "cpu");
+    EXPECT_EQ(spec.precision, "bf16");
+    EXPECT_EQ(spec.encoder.precision, "bf16");
+    EXPECT_EQ(spec.batch, spec.phase == "train" ? 3 : 1);
+    EXPECT_EQ(spec.steps, spec.phase == "train" ? 100 : 200);
+    EXPECT_EQ(spec.warmup, 20);
+    EXPECT_EQ(job.work, spec.phase == "train" ? 360 : 220);
+    labels.insert(job_labels(p).at(job.id));
+  }
+  EXPECT_THAT(labels, ::testing::Contains("profile anomalyclip infer literal synth-b (test)"));
+  const PlanSummary summary = summarise(study_, p);
+  ASSERT_THAT(summary.kinds, SizeIs(1));
+  EXPECT_THAT(to_text(summary), HasSubstr("profile"));
+}
+
+TEST_F(PlanTest, AProfileNeedsAWholeBatchOfImages) {
+  expect_refused("[[profile]]\nmethods = ['anomalyclip']\n", "targets = ['synth-b']",
+                 "s.toml:6: 'batch' is 8, but synth-b, of which it is taken, has 2 test images");
+}
+
 TEST_F(PlanTest, LabelsSayWhatAJobIs) {
   const Plan p = plan(
       "[[sweep]]\nmethod = 'anomalyclip'\ngrid = { E = [4] }\nseeds = [7]\n"

@@ -230,8 +230,6 @@ TEST(ParseStudy, FindsAMisspeltTarget) {
 TEST(ParseStudy, SaysWhatIsNotSupportedYet) {
   expect_error(study_text("outputs = { maps = ['visa'] }"),
                "experiments/k.toml:7: 'maps' of outputs is not supported yet");
-  expect_error(study_text("[[profile]]\nmethods = ['clip']"),
-               "experiments/k.toml:7: 'profile' of a study is not supported yet");
 }
 
 TEST(ParseStudy, TrainsPerLevel) {
@@ -310,6 +308,48 @@ TEST(ParseStudy, ReadsWhatIsEvaluatedForCurves) {
                "experiments/k.toml:10: clip trains nothing: it has no epochs");
   expect_error(study_text("", sweep + "ensemble = {}\neval = { on_train = true }"),
                "experiments/k.toml:11: 'eval' beside 'ensemble'");
+}
+
+TEST(ParseStudy, ReadsWhatIsToBeProfiled) {
+  const Study study = parse(
+      study_text("[[profile]]\nmethods = ['clip', 'faprompt:paper']\n"
+                 "[[profile]]\nmethods = ['anomalyclip']\nform = ['cached']\nphase = ['train']\n"
+                 "batch = 32\nsteps = 7\nwarmup = 0\n"));
+  ASSERT_THAT(study.profiles, SizeIs(2));
+  EXPECT_THAT(study.profiles[0].methods, ElementsAre("clip", "faprompt:paper"));
+  EXPECT_THAT(study.profiles[0].forms, ElementsAre("literal", "cached"));
+  EXPECT_THAT(study.profiles[0].phases, ElementsAre("train", "infer"));
+  EXPECT_EQ(study.profiles[0].batch, 8);
+  EXPECT_EQ(study.profiles[0].steps, std::nullopt);
+  EXPECT_EQ(study.profiles[0].warmup, 20);
+  EXPECT_THAT(study.profiles[1].forms, ElementsAre("cached"));
+  EXPECT_THAT(study.profiles[1].phases, ElementsAre("train"));
+  EXPECT_EQ(study.profiles[1].batch, 32);
+  EXPECT_EQ(study.profiles[1].steps, 7);
+  EXPECT_EQ(study.profiles[1].warmup, 0);
+  EXPECT_THAT(parse("schema = 1\nname = 'k'\ntargets = ['elpv']\n"
+                    "[[profile]]\nmethods = ['clip']\n")
+                  .sweeps,
+              IsEmpty())
+      << "a study may be of profiles alone";
+}
+
+TEST(ParseStudy, SaysWhatIsWrongInAProfile) {
+  const auto refused = [](const std::string& keys, const std::string& message) {
+    expect_error(study_text("[[profile]]\n" + keys), "experiments/k.toml:" + message);
+  };
+  refused("form = ['cached']", "7: [[profile]] has no 'methods'");
+  refused("methods = ['clop']", "8: 'clop' is not a method");
+  refused("methods = ['faprompt:papr']",
+          "7: 'papr' is not a preset of faprompt; did you mean 'paper'?");
+  refused("methods = 'clip'", "8: 'methods' is a string, expected a list");
+  refused("methods = ['clip']\nform = ['cache']",
+          "9: 'form' has 'cache', expected literal or cached; did you mean 'cached'?");
+  refused("methods = ['clip']\nphase = ['test']", "9: 'phase' has 'test', expected train or infer");
+  refused("methods = ['clip']\nbatch = 0", "9: 'batch' is 0, expected");
+  refused("methods = ['clip']\nsteps = 0", "9: 'steps' is 0, expected");
+  refused("methods = ['clip']\nwarm_up = 3",
+          "9: 'warm_up' is not a key of [[profile]]; did you mean 'warmup'?");
 }
 
 TEST(ParseStudy, NamesASkippedSetThatIsNoneOfTheStudy) {

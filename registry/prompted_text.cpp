@@ -213,6 +213,7 @@ at::Tensor encode_prompts_literally(const Clip& clip,
                                     const DeepPrompts& deep,
                                     const at::Tensor& ends) {
   check_depth(clip, deep);
+  const std::int64_t last_row = prompts.size(1) - 1;  // Deep prompts may be longer than a prompt.
   at::Tensor x = prompts;
   for (std::int64_t block = 1; block <= clip.sizes().text_layers; ++block) {
     at::Tensor rows = deep_rows(deep, block);
@@ -224,7 +225,7 @@ at::Tensor encode_prompts_literally(const Clip& clip,
     x = finish_block(weights, x, project_heads(weights, x), deep.activation, /*causal=*/true);
     if (rows.defined() && deep.concat) x = x.narrow(1, rows.size(1), x.size(1) - rows.size(1));
   }
-  if (!ends.defined()) return clip.project_text(x.select(1, x.size(1) - 1));
+  if (!ends.defined()) return clip.project_text(x.select(1, last_row));
   const at::Tensor rows = ends.to(x.device()).view({-1, 1, 1}).expand({-1, 1, x.size(2)});
   return clip.project_text(x.gather(1, rows).squeeze(1));  // [P, R, T] -> [P, J]
 }

@@ -27,8 +27,15 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)
   target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
     ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
-  # The CUDA runtime libraries lie in .deps/cuda; libgomp.so.1 beside libtorch_cpu, so that one process has one.
-  target_link_libraries(LibTorch::LibTorch INTERFACE ${LibTorch_CPU_LIBRARY} ${LibTorch_C10_LIBRARY})
+  # Without -fopenmp at::parallel_for of a header runs on one thread. The runtime is LibTorch's own, so that one
+  # process has one; the CUDA runtime libraries lie in .deps/cuda.
+  file(GLOB _openmp ${_lib}/libgomp*.so* ${_lib}/libiomp5*.so*)
+  if(NOT _openmp)
+    set(_openmp -fopenmp)
+  endif()
+  target_compile_options(LibTorch::LibTorch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+  target_link_libraries(LibTorch::LibTorch INTERFACE
+    ${LibTorch_CPU_LIBRARY} ${LibTorch_C10_LIBRARY} ${_openmp})
   target_link_options(LibTorch::LibTorch INTERFACE
     "LINKER:-rpath,${_lib}" "LINKER:-rpath,${CMAKE_SOURCE_DIR}/.deps/cuda/lib"
     "LINKER:-rpath-link,${CMAKE_SOURCE_DIR}/.deps/cuda/lib" "LINKER:--disable-new-dtags")

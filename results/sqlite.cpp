@@ -75,6 +75,9 @@ void Database::execute(const std::string& sql) {
 }
 
 Statement Database::prepare(std::string_view sql) {
+  if (const auto known = idle_.find(std::string(sql)); known != idle_.end()) {
+    return {*this, idle_.extract(known).mapped().release()};
+  }
   sqlite3_stmt* statement = nullptr;
   check(sqlite3_prepare_v2(handle_.get(), sql.data(), static_cast<int>(sql.size()), &statement,
                            nullptr),
@@ -83,6 +86,14 @@ Statement Database::prepare(std::string_view sql) {
 }
 
 std::int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(handle_.get()); }
+
+Statement::~Statement() {
+  // Reports the failure of the last step once more, which was thrown then.
+  static_cast<void>(sqlite3_reset(handle_.get()));
+  sqlite3_clear_bindings(handle_.get());
+  const char* sql = sqlite3_sql(handle_.get());
+  database_->idle_.emplace(sql, std::move(handle_));
+}
 
 Statement& Statement::bind(int index, std::int64_t value) {
   database_->check(sqlite3_bind_int64(handle_.get(), index, value), "bind");
@@ -147,7 +158,7 @@ std::optional<double> Statement::optional_real(int column) const {
 }
 
 Transaction::Transaction(Database& database) : database_(database) {
-  database_.execute("BEGIN IMMEDIATE");
+  database_.prepare("BEGIN IMMEDIATE").run();
 }
 
 Transaction::~Transaction() {
@@ -156,7 +167,7 @@ Transaction::~Transaction() {
 }
 
 void Transaction::commit() {
-  database_.execute("COMMIT");
+  database_.prepare("COMMIT").run();
   open_ = false;
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -41,7 +42,8 @@ class Database {
 
   /// Runs SQL without parameters: one statement or many. Never text from outside.
   void execute(const std::string& sql);
-  /// Compiles one statement; values come in by `Statement::bind` alone.
+  /// Compiles one statement, once: it is kept when its user is done with it. Values come in by
+  /// `Statement::bind` alone.
   [[nodiscard]] Statement prepare(std::string_view sql);
   [[nodiscard]] std::int64_t last_insert_id() const;
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
@@ -53,12 +55,18 @@ class Database {
 
   std::filesystem::path path_;
   UniqueHandle<SqliteTraits> handle_;
+  // Compiled and not in use, by their SQL.
+  std::unordered_multimap<std::string, UniqueHandle<StatementTraits>> idle_;
 };
 
 /// A compiled statement, which must not outlive its database. Parameters and columns count from 1
 /// and 0, as SQLite's do.
 class Statement {
  public:
+  ~Statement();
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
   Statement& bind(int index, std::int64_t value);
   Statement& bind(int index, double value);
   Statement& bind(int index, std::string_view value);

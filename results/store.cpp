@@ -185,8 +185,9 @@ bool Store::is_recorded(const StudyRecord& study, const std::string& plan_digest
   return select.step() && select.integer(0) == 1;
 }
 
-std::int64_t Store::environment_id(const json& facts) {
-  const std::string text = facts.dump();
+std::int64_t Store::environment_id(const SharedJson& facts) {
+  if (environment_id_ && facts.address() == environment_.address()) return *environment_id_;
+  const std::string text = facts->dump();
   database_.prepare("INSERT OR IGNORE INTO environment (facts) VALUES (?)").bind(1, text).run();
   Statement find = database_.prepare("SELECT id FROM environment WHERE facts = ?");
   find.bind(1, text);
@@ -199,18 +200,46 @@ Attempt Store::begin_attempt(const AttemptStart& start, const std::filesystem::p
   Statement last = database_.prepare("SELECT coalesce(max(number), 0) FROM attempts WHERE job = ?");
   last.bind(1, start.job);
   const std::int64_t number = (last.step() ? last.integer(0) : 0) + 1;
-  const std::string log = (job_folder / fmt::format("attempt-{}", number) / "rank0.log").string();
-  Statement insert = database_.prepare(
-      "INSERT INTO attempts (job, number, gang, ranks, host, pid, started_at, log_path, "
-      "cpu_capability, threads, environment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  insert.bind(1, start.job).bind(2, number).bind(3, start.gang).bind(4, start.ranks);
-  insert.bind(5, start.host).bind(6, start.pid).bind(7, utc_now()).bind(8, log);
-  insert.bind(9, start.cpu_capability).bind(10, start.threads);
-  insert.bind(11, environment_id(start.environment)).run();
-  const std::int64_t id = database_.last_insert_id();
+  const std::int64_t environment = environment_id(start.environment);
+  Attempt attempt{
+      .job = start.job,
+      .number = number,
+      .gang = start.gang,
+      .ranks = start.ranks,
+      .host = start.host,
+      .pid = start.pid,
+      .started_at = utc_now(),
+      .ended_at = {},
+      .seconds = {},
+      .outcome = "running",
+      .message = {},
+      .log_path = (job_folder / fmt::format("attempt-{}", number) / "rank0.log").string(),
+      .cpu_capability = start.cpu_capability,
+      .threads = start.threads,
+      .environment = start.environment};
+  insert_attempt(attempt, environment);
+  attempt.id = database_.last_insert_id();
   database_.prepare("UPDATE jobs SET state = 'running' WHERE id = ?").bind(1, start.job).run();
   transaction.commit();
-  return select_attempts("a.id", std::to_string(id)).at(0);
+  // Only now: what was rolled back has no id.
+  environment_ = start.environment;
+  environment_id_ = environment;
+  return attempt;
+}
+
+void Store::insert_attempt(const Attempt& attempt, std::int64_t environment) {
+  Statement insert = database_.prepare(
+      "INSERT INTO attempts (job, number, gang, ranks, host, pid, started_at, ended_at, seconds, "
+      "outcome, exit_code, signal, message, log_path, cpu_capability, threads, environment) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  insert.bind(1, attempt.job).bind(2, attempt.number).bind(3, attempt.gang);
+  insert.bind(4, attempt.ranks).bind(5, attempt.host).bind(6, attempt.pid);
+  insert.bind(7, attempt.started_at);
+  insert.bind(8, attempt.ended_at.empty() ? std::nullopt : std::optional(attempt.ended_at));
+  insert.bind(9, attempt.seconds);
+  insert.bind(10, attempt.outcome).bind(11, attempt.exit_code).bind(12, attempt.signal);
+  insert.bind(13, attempt.message).bind(14, attempt.log_path).bind(15, attempt.cpu_capability);
+  insert.bind(16, attempt.threads).bind(17, environment).run();
 }
 
 void Store::put_result(const std::string& job,
@@ -232,31 +261,39 @@ void Store::put_result(const std::string& job,
   }
 }
 
-void Store::finish_attempt(std::int64_t attempt, const AttemptEnd& end, const JobResult* result) {
+Attempt Store::finish_attempt(Attempt attempt, const AttemptEnd& end, const JobResult* result) {
+  attempt.ended_at = utc_now();
+  attempt.seconds = end.seconds > 0 ? std::optional(end.seconds) : std::nullopt;
+  attempt.outcome = end.outcome;
+  attempt.exit_code = end.exit_code;
+  attempt.signal = end.signal;
+  attempt.message = end.message;
   Transaction transaction(database_);
-  Statement find = database_.prepare("SELECT job FROM attempts WHERE id = ?");
-  find.bind(1, attempt);
-  if (!find.step()) throw StoreError("attempt {} is not in the store", attempt);
-  const std::string job = find.text(0);
   Statement update = database_.prepare(
       "UPDATE attempts SET ended_at = ?, seconds = ?, outcome = ?, exit_code = ?, signal = ?, "
-      "message = ? WHERE id = ?");
-  const std::string ended_at = utc_now();
-  update.bind(1, ended_at);
-  update.bind(2, end.seconds > 0 ? std::optional(end.seconds) : std::nullopt);
-  update.bind(3, end.outcome).bind(4, end.exit_code).bind(5, end.signal);
-  update.bind(6, end.message).bind(7, attempt).run();
+      "message = ? WHERE id = ? RETURNING id");
+  update.bind(1, attempt.ended_at).bind(2, attempt.seconds).bind(3, attempt.outcome);
+  update.bind(4, attempt.exit_code).bind(5, attempt.signal).bind(6, attempt.message);
+  update.bind(7, attempt.id);
+  if (!update.step()) throw StoreError("attempt {} is not in the store", attempt.id);
+  update.run();
   if (end.outcome == "done") {
-    if (result == nullptr) throw StoreError("job {} is done without a result", job);
-    put_result(job, *result, ended_at);
+    if (result == nullptr) throw StoreError("job {} is done without a result", attempt.job);
+    put_result(attempt.job, *result, attempt.ended_at);
   } else {
-    const std::string_view state = end.outcome == "failed" ? "failed" : "planned";
-    database_.prepare("UPDATE jobs SET state = ? WHERE id = ? AND state <> 'done'")
-        .bind(1, state)
-        .bind(2, job)
-        .run();
+    set_state_after(attempt);
   }
   transaction.commit();
+  return attempt;
+}
+
+/// Of a job whose attempt left no result.
+void Store::set_state_after(const Attempt& attempt) {
+  const std::string_view state = attempt.outcome == "failed" ? "failed" : "planned";
+  database_.prepare("UPDATE jobs SET state = ? WHERE id = ? AND state <> 'done'")
+      .bind(1, state)
+      .bind(2, attempt.job)
+      .run();
 }
 
 void Store::adopt_result(const std::string& job,
@@ -290,21 +327,8 @@ void Store::adopt_results(const std::vector<std::pair<std::string, JobResult>>& 
 
 void Store::add_attempt(const Attempt& attempt) {
   Transaction transaction(database_);
-  Statement insert = database_.prepare(
-      "INSERT INTO attempts (job, number, gang, ranks, host, pid, started_at, ended_at, seconds, "
-      "outcome, exit_code, signal, message, log_path, cpu_capability, threads, environment) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  insert.bind(1, attempt.job).bind(2, attempt.number).bind(3, attempt.gang);
-  insert.bind(4, attempt.ranks).bind(5, attempt.host).bind(6, attempt.pid);
-  insert.bind(7, attempt.started_at).bind(8, attempt.ended_at).bind(9, attempt.seconds);
-  insert.bind(10, attempt.outcome).bind(11, attempt.exit_code).bind(12, attempt.signal);
-  insert.bind(13, attempt.message).bind(14, attempt.log_path).bind(15, attempt.cpu_capability);
-  insert.bind(16, attempt.threads).bind(17, environment_id(*attempt.environment)).run();
-  const std::string_view state = attempt.outcome == "failed" ? "failed" : "planned";
-  database_.prepare("UPDATE jobs SET state = ? WHERE id = ? AND state <> 'done'")
-      .bind(1, state)
-      .bind(2, attempt.job)
-      .run();
+  insert_attempt(attempt, environment_id(attempt.environment));
+  set_state_after(attempt);
   transaction.commit();
 }
 
@@ -344,10 +368,17 @@ JobResult JobResult::of(const json& result) {
   return recorded;
 }
 
-std::set<std::string> Store::done_jobs() const {
-  std::set<std::string> ids;
+std::unordered_set<std::string> Store::done_jobs() const {
+  std::unordered_set<std::string> ids;
   Statement select = database_.prepare("SELECT id FROM jobs WHERE state = 'done'");
   while (select.step()) ids.insert(select.text(0));
+  return ids;
+}
+
+std::vector<std::string> Store::failed_jobs() const {
+  std::vector<std::string> ids;
+  Statement select = database_.prepare("SELECT id FROM jobs WHERE state = 'failed'");
+  while (select.step()) ids.push_back(select.text(0));
   return ids;
 }
 
@@ -519,14 +550,17 @@ std::vector<StudyCell> Store::cells(std::string_view study) const {
 
 std::vector<MetricValue> Store::metric_values(std::string_view study,
                                               std::string_view category) const {
-  Statement select = database_.prepare(
+  // A cell's numbers are of its data set: with the category they are found by the primary key.
+  Statement select = database_.prepare(fmt::format(
       "SELECT c.position, m.dataset, m.category, m.level, m.metric, m.value, "
       "m.undefined_because, m.num_normal, m.num_anomalous, m.num_regions, m.num_categories "
       "FROM studies CROSS JOIN study_cells AS c ON studies.id = c.study "
-      "CROSS JOIN metrics AS m ON m.job = c.job "
-      "WHERE studies.name = ?1 AND c.level IN ('', m.level) AND (?2 = '' OR m.category = ?2) "
-      "ORDER BY c.position, m.dataset, m.category, m.level, m.metric");
-  select.bind(1, study).bind(2, category);
+      "CROSS JOIN metrics AS m ON m.job = c.job AND m.dataset = c.dataset {} "
+      "WHERE studies.name = ?1 AND c.level IN ('', m.level) "
+      "ORDER BY c.position, m.category, m.level, m.metric",
+      category.empty() ? "" : "AND m.category = ?2"));
+  select.bind(1, study);
+  if (!category.empty()) select.bind(2, category);
   std::vector<MetricValue> found;
   while (select.step()) {
     found.push_back({.position = select.integer(0),

@@ -10,9 +10,9 @@
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace assay {
@@ -58,13 +58,13 @@ struct StudyCell {
 
 /// What is known of an attempt when it starts.
 struct AttemptStart {
-  std::string job;
+  std::string job = {};
   std::int64_t gang = 0, ranks = 1;
   std::string host = {};
-  std::int64_t pid = 0;                                   ///< Of rank 0.
-  std::string cpu_capability = {};                        ///< As LibTorch names it: `AVX2`.
-  std::int64_t threads = 1;                               ///< Per rank.
-  nlohmann::json environment = nlohmann::json::object();  ///< Versions, build, CPU model, ...
+  std::int64_t pid = 0;             ///< Of rank 0.
+  std::string cpu_capability = {};  ///< As LibTorch names it: `AVX2`.
+  std::int64_t threads = 1;         ///< Per rank.
+  SharedJson environment = {};      ///< Object: versions, build, CPU model, ...
 };
 
 /// How an attempt ended.
@@ -145,11 +145,9 @@ class Store {
   /// `<job folder>/attempt-<number>/rank0.log`.
   Attempt begin_attempt(const AttemptStart& start, const std::filesystem::path& job_folder);
 
-  /// The attempt is over. With outcome `done` the job is done, and result and metrics land with it;
-  /// with `failed` the job has failed; else it is planned again.
-  void finish_attempt(std::int64_t attempt,
-                      const AttemptEnd& end,
-                      const JobResult* result = nullptr);
+  /// The attempt is over; returns it with its end. With outcome `done` the job is done, and result
+  /// and metrics land with it; with `failed` the job has failed; else it is planned again.
+  Attempt finish_attempt(Attempt attempt, const AttemptEnd& end, const JobResult* result = nullptr);
 
   /// The job is done though no attempt of it is open: its result was found on disk. `done_at`:
   /// UTC; empty: now.
@@ -175,7 +173,8 @@ class Store {
   /// A failed job may be tried again.
   void reset_failed(const std::string& job);
 
-  [[nodiscard]] std::set<std::string> done_jobs() const;
+  [[nodiscard]] std::unordered_set<std::string> done_jobs() const;
+  [[nodiscard]] std::vector<std::string> failed_jobs() const;
   /// Of the study, or of all where `study` is empty; in the order in which they were recorded.
   [[nodiscard]] std::vector<JobStatus> jobs(std::string_view study = {}) const;
   /// As `jobs`, counted.
@@ -213,12 +212,17 @@ class Store {
   void put_jobs(const std::vector<JobRecord>& jobs);
   void put_result(const std::string& job, const JobResult& result, const std::string& done_at);
   [[nodiscard]] bool is_recorded(const StudyRecord& study, const std::string& plan_digest) const;
-  std::int64_t environment_id(const nlohmann::json& facts);
+  std::int64_t environment_id(const SharedJson& facts);
+  void insert_attempt(const Attempt& attempt, std::int64_t environment);
+  void set_state_after(const Attempt& attempt);
   [[nodiscard]] std::vector<Attempt> select_attempts(std::string_view where,
                                                      std::string_view value) const;
 
   // Reading compiles statements, which SQLite does on the connection.
   mutable Database database_;
+  // Of the attempt that began last: the next one mostly has the same.
+  SharedJson environment_;
+  std::optional<std::int64_t> environment_id_;
 };
 
 }  // namespace assay

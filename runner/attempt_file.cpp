@@ -58,11 +58,6 @@ void write_attempt_file(const Attempt& attempt, const std::filesystem::path& fol
   std::ofstream(folder / kName) << to_json(attempt).dump(1) << "\n";
 }
 
-void write_last_attempt(const Store& store, const std::string& job) {
-  const Attempt attempt = store.attempts(job).back();
-  write_attempt_file(attempt, std::filesystem::path(attempt.log_path).parent_path());
-}
-
 std::optional<Attempt> read_attempt_file(const std::filesystem::path& folder) {
   if (!std::filesystem::is_regular_file(folder / kName)) return std::nullopt;
   const json value = json::parse(read_file(folder / kName), nullptr, /*allow_exceptions=*/false);

@@ -12,9 +12,6 @@ namespace assay {
 /// ended, so that it can be made again from the folder. Not durable: the store is what counts.
 void write_attempt_file(const Attempt& attempt, const std::filesystem::path& folder);
 
-/// The same for the last attempt of a job, as the store has it now.
-void write_last_attempt(const Store& store, const std::string& job);
-
 /// Reads it again; nothing where it is missing or was written by an older build.
 [[nodiscard]] std::optional<Attempt> read_attempt_file(const std::filesystem::path& folder);
 

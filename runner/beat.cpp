@@ -16,11 +16,14 @@ constexpr std::string_view kComputing = "computing";
 
 }  // namespace
 
-void Beat::open(const std::filesystem::path& folder, int rank) {
+Beat::Beat(const std::filesystem::path& folder, int rank)
+    : rank_(rank), host_(this_process().host), pid_(::getpid()) {
   const std::filesystem::path path = folder / fmt::format("rank{}.beat", rank);
   file_ = Descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  rank_ = rank;
-  host_ = this_process().host;
+  write();
+}
+
+void Beat::start_job() {
   operation_ = kComputing;
   sequence_ = ticks_ = 0;
   write();
@@ -46,7 +49,7 @@ void Beat::write() {
   if (!file_) return;
   std::string record =
       fmt::format(R"({{"rank":{},"host":"{}","pid":{},"operation":"{}","sequence":{},"ticks":{}}})",
-                  rank_, host_, ::getpid(), operation_, sequence_, ticks_);
+                  rank_, host_, pid_, operation_, sequence_, ticks_);
   record.resize(kRecordBytes, ' ');
   record.back() = '\n';
   static_cast<void>(::pwrite(file_.get(), record.data(), record.size(), 0));

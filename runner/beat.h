@@ -11,14 +11,15 @@
 
 namespace assay {
 
-/// What a rank does right now, for an observer outside: `rankN.beat` in its attempt's folder, a
-/// record of fixed length that is written in place. A rank that cannot move cannot write, so that
-/// what stands there is where it hangs. Costs a system call a change; what cannot be written is
-/// left out.
+/// What a rank does right now, for an observer outside: `rankN.beat` in its gang's folder, a record
+/// of fixed length that is written in place. A rank that cannot move cannot write, so that what
+/// stands there is where it hangs. Costs a system call a change; what cannot be written is left
+/// out.
 class Beat {
  public:
-  /// Begins anew in the folder of another attempt.
-  void open(const std::filesystem::path& folder, int rank);
+  Beat(const std::filesystem::path& folder, int rank);
+  /// Begins anew.
+  void start_job();
   /// The rank enters a collective call. Ranks that make equal calls count equally.
   void enter(std::string_view operation);
   void leave();
@@ -29,8 +30,9 @@ class Beat {
   void write();
 
   Descriptor file_;
-  int rank_ = 0;
+  int rank_;
   std::string host_;
+  int pid_;
   std::string operation_ = "computing";
   std::uint64_t sequence_ = 0, ticks_ = 0;
 };

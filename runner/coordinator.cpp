@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <unordered_set>
 
 namespace assay {
 namespace {
@@ -21,10 +23,11 @@ double fraction_of(const nlohmann::json& progress) {
 }  // namespace
 
 Coordinator::Coordinator(std::vector<PlannedJob> jobs,
+                         std::function<std::string(const std::string&)> label,
                          const CoordinatorOptions& options,
-                         const std::map<std::string, double>& seconds_per_work,
                          World& world)
-    : jobs_(std::move(jobs)), options_(options), world_(world), estimate_(seconds_per_work) {
+    : jobs_(std::move(jobs)), label_(std::move(label)), options_(options), world_(world) {
+  index_.reserve(jobs_.size());
   for (std::size_t i = 0; i < jobs_.size(); ++i) index_.emplace(jobs_[i].schedule.id, i);
 }
 
@@ -51,20 +54,27 @@ RunReport Coordinator::run() {
 void Coordinator::recover() {
   world_.end_strays();
   settle_open_attempts();
-  check_folders();
-  std::set<std::string> planned;
+  const std::vector<bool> done = check_folders();
+  report_.total = jobs_.size();
+  report_.done_before = static_cast<std::size_t>(std::ranges::count(done, true));
+  std::map<std::string, double> rates;
+  if (report_.done_before < report_.total) rates = world_.seconds_per_work();
+  estimate_ = TimeEstimate(rates);
   std::vector<ScheduledJob> waiting;
-  for (const PlannedJob& job : jobs_) {
-    if (done_.contains(job.schedule.id)) continue;
-    planned.insert(job.schedule.id);
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    if (done[i]) continue;
+    const PlannedJob& job = jobs_[i];
+    const auto rate = rates.find(job.cost_class);
     waiting.push_back(job.schedule);
+    if (rate != rates.end()) waiting.back().expected_seconds = rate->second * job.work;
     expect(job.schedule.id, true);
   }
-  world_.reset_failed(planned);
   scheduler_.emplace(std::move(waiting), options_.scheduler);
   gangs_.resize(static_cast<std::size_t>(scheduler_->max_gangs()));
-  report_.total = jobs_.size();
-  report_.done_before = done_.size();
+  if (report_.done_before == report_.total) return;
+  for (const std::string& id : world_.failed_jobs()) {
+    if (scheduler_->knows(id)) world_.reset_failed(id);
+  }
 }
 
 void Coordinator::settle_open_attempts() {
@@ -76,31 +86,34 @@ void Coordinator::settle_open_attempts() {
   }
 }
 
-/// Where store and folders differ, the folders are right.
-void Coordinator::check_folders() {
-  done_ = world_.done_jobs();
-  std::set<std::string> needed;  // By a job that will run.
+/// Which jobs are done. Where store and folders differ, the folders are right.
+std::vector<bool> Coordinator::check_folders() {
+  const std::unordered_set<std::string> in_store = world_.done_jobs();
+  std::vector<bool> done(jobs_.size());
+  std::vector<bool> needed(jobs_.size());  // By a job that will run.
   // Backwards: whether a job runs is known before what it needs is looked at.
-  for (auto job = jobs_.rbegin(); job != jobs_.rend(); ++job) {
-    const std::string& id = job->schedule.id;
-    const bool recorded = done_.contains(id);
+  for (std::size_t i = jobs_.size(); i-- > 0;) {
+    const std::string& id = jobs_[i].schedule.id;
+    const bool recorded = in_store.contains(id);
     bool complete = recorded && world_.has_result(id);
-    if (!recorded || needed.contains(id)) {
+    if (!recorded || needed[i]) {
       const auto check = recorded ? ResultCheck::kSizes : ResultCheck::kDigests;
       const auto result = world_.complete_result(id, check);
       complete = result.has_value();
       if (complete && !recorded) world_.adopt(id, *result);
     }
     if (recorded && !complete) {
-      world_.say(fmt::format("{}: its results are no longer whole; it runs again", job->label),
+      world_.say(fmt::format("{}: its results are no longer whole; it runs again", label_(id)),
                  true);
       world_.forget(id);
     }
-    complete ? void(done_.insert(id)) : void(done_.erase(id));
-    if (!complete) needed.insert(job->schedule.needs.begin(), job->schedule.needs.end());
+    done[i] = complete;
+    if (complete) continue;
+    for (const std::string& need : jobs_[i].schedule.needs) {
+      if (const auto known = index_.find(need); known != index_.end()) needed[known->second] = true;
+    }
   }
-  // What other studies have done is none of this run.
-  std::erase_if(done_, [&](const std::string& id) { return !index_.contains(id); });
+  return done;
 }
 
 void Coordinator::act(const Decision& decision) {
@@ -217,7 +230,7 @@ void Coordinator::record_done(int g, const JobResult& result) {
   estimate_.measure(done.cost_class, done.work, seconds);
   ++report_.done;
   world_.say(fmt::format("[{}/{}] {} ({})", report_.done_before + report_.done, report_.total,
-                         done.label, duration_text(seconds)),
+                         label_(done.schedule.id), duration_text(seconds)),
              false);
 }
 
@@ -255,7 +268,7 @@ void Coordinator::lose(int g, const GangEnd& why, double grace_seconds) {
       finish(g, end.cause == EndCause::kHung ? "timeout" : "crashed", end);
       world_.say(
           fmt::format(
-              "{}: {}{}", job(id).label,
+              "{}: {}{}", label_(id),
               end.cause == EndCause::kHung ? end.text : fmt::format("its gang died ({})", end.text),
               wanted ? "" : "; trying again"),
           true);
@@ -311,7 +324,7 @@ void Coordinator::report_ended() {
   for (const std::string& id : scheduler_->take_ended()) {
     const bool failed = scheduler_->state(id) == JobState::kFailed;
     expect(id, false);
-    const EndedJob ended{id, job(id).label, scheduler_->error(id)};
+    const EndedJob ended{id, label_(id), scheduler_->error(id)};
     (failed ? report_.failed : report_.cancelled).push_back(ended);
     world_.say(failed ? fmt::format("failed: {}: {}", ended.label, ended.error)
                       : fmt::format("cancelled: {}", ended.label),
@@ -340,7 +353,7 @@ RunState Coordinator::state() {
     gangs += present.present ? 1 : 0;
     if (!present.attempt) continue;
     const PlannedJob& planned = job(present.attempt->job);
-    state.running[g] = planned.label;
+    state.running[g] = label_(planned.schedule.id);
     state.progress[g] = present.progress;
     running.push_back({.cost_class = planned.cost_class,
                        .work = planned.work,

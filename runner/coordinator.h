@@ -5,10 +5,12 @@
 #include "runner/time_estimate.h"
 #include "runner/world.h"
 
-#include <map>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace assay {
@@ -16,7 +18,6 @@ namespace assay {
 /// A job of a plan as its coordinator sees it.
 struct PlannedJob {
   ScheduledJob schedule;
-  std::string label;       ///< For people.
   std::string cost_class;  ///< Jobs of one class take time in proportion to their work.
   double work = 0;
 };
@@ -48,10 +49,11 @@ struct RunReport {
 /// - A gang that is not ready in time, or in whose job no rank moves, is ended.
 class Coordinator {
  public:
-  /// `jobs`: each after those that it needs. `seconds_per_work` by cost class, as measured so far.
+  /// `jobs`: each after those that it needs. `label`: what people call a job; asked for those that
+  /// run.
   Coordinator(std::vector<PlannedJob> jobs,
+              std::function<std::string(const std::string& id)> label,
               const CoordinatorOptions& options,
-              const std::map<std::string, double>& seconds_per_work,
               World& world);
 
   /// Runs to the end; or until a second interrupt, whereupon the caller ends the World with every
@@ -70,7 +72,7 @@ class Coordinator {
 
   void recover();
   void settle_open_attempts();
-  void check_folders();
+  [[nodiscard]] std::vector<bool> check_folders();
   void act(const Decision& decision);
   void start(int gang, const std::vector<Slot>& slots);
   void send(int gang, const std::string& job);
@@ -89,10 +91,10 @@ class Coordinator {
   [[nodiscard]] RunningGang& gang(int g) { return gangs_[static_cast<std::size_t>(g)]; }
 
   std::vector<PlannedJob> jobs_;
-  std::map<std::string, std::size_t> index_;
+  std::unordered_map<std::string_view, std::size_t> index_;
+  std::function<std::string(const std::string&)> label_;
   CoordinatorOptions options_;
   World& world_;
-  std::set<std::string> done_;  // When the run started.
   TimeEstimate estimate_;
   std::set<std::string> expected_;
   std::optional<Scheduler> scheduler_;

@@ -50,7 +50,7 @@ constexpr int kChildFailed = 127;
 }
 
 /// What rank 0 of a gang or its launcher said of the end: the rank's own reason, else mpirun's line
-/// about a rank, else its last one.
+/// about a rank, else its first one: advice comes after the reason.
 std::string last_words(const std::filesystem::path& folder) {
   constexpr std::string_view kReason = "the gang ends: ";  // gang_loop.cpp
   std::ifstream rank(folder / "rank0.log"), launcher(folder / "launcher.log");
@@ -58,12 +58,15 @@ std::string last_words(const std::filesystem::path& folder) {
     const std::size_t at = line.find(kReason);
     if (at != std::string::npos) return line.substr(at + kReason.size());
   }
-  std::string last;
+  std::string said;
   for (std::string line; std::getline(launcher, line);) {
-    if (line.find_first_not_of("- ") != std::string::npos) last = line;
-    if (line.find("noticed that process rank") != std::string::npos) break;
+    const bool of_a_rank = line.find("noticed that process rank") != std::string::npos;
+    const bool says_something = line.find_first_not_of("- ") != std::string::npos;
+    if (of_a_rank || (said.empty() && says_something)) said = line;
+    if (of_a_rank) break;
   }
-  return last;
+  if (said.ends_with('\r')) said.pop_back();  // ssh writes as to a terminal.
+  return said;
 }
 
 /// The signal that ended the launcher or, as it says, one of its ranks.
@@ -183,7 +186,7 @@ GangEnd Gang::end(double grace_seconds) {
     end.cause = EndCause::kPreempted;
   }
   const std::string words = last_words(options_.folder);
-  if (!words.empty()) end.text += ": " + words;
+  if (!words.empty()) end.text = fmt::format("{}: {}", end.text, words);
   return end;
 }
 

@@ -107,7 +107,12 @@ class Rank {
        Communicator& of_jobs,
        ControlInput* input,
        int events)
-      : gang_(gang), comm_(comm), watched_(of_jobs, beat_), input_(input), events_(events) {}
+      : gang_(gang),
+        comm_(comm),
+        beat_(gang.folder, comm.rank()),
+        watched_(of_jobs, beat_),
+        input_(input),
+        events_(events) {}
 
   void say_ready() {
     nlohmann::json ready = gang_.facts ? gang_.facts() : nlohmann::json::object();
@@ -148,7 +153,7 @@ class Rank {
       nlohmann::json run;
       agree(comm_, [&] {
         log_to(file.parent_path(), comm_.rank());
-        beat_.open(file.parent_path(), comm_.rank());
+        beat_.start_job();
         const std::string text = read_file(file);
         if (sha256(text) != command.at("sha256")) throw DataError("{}: is damaged", file.string());
         run = nlohmann::json::parse(text);

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <set>
 
 namespace assay {
 namespace {
@@ -87,7 +88,7 @@ int heatmaps(const HeatmapArguments& arguments) {
   Study study = load_study(arguments.study);
   arguments.places.apply_to(study);
   const Store store(arguments.places.paths().store());
-  const std::set<std::string> done = store.done_jobs();
+  const auto done = store.done_jobs();
   std::int64_t pictures = 0;
   std::set<std::string> drawn;
   for (const StudyCell& cell : store.cells(study.name)) {

@@ -82,14 +82,6 @@ std::vector<std::string> datasets_of(const nlohmann::json& spec) {
   return {names.begin(), names.end()};
 }
 
-std::vector<std::string> inputs_of(const nlohmann::json& spec) {
-  if (!spec.contains("encoder")) return {};
-  const std::string encoder = spec["encoder"].dump();
-  std::vector<std::string> inputs = {spec["encoder"].at("weights_sha256")};
-  for (const auto& part : parts_of(spec)) inputs.push_back(sha256(encoder + part.dump()));
-  return inputs;
-}
-
 std::filesystem::path write_run(const JobRun& run, std::string& sha256) {
   if (std::filesystem::remove(run.folder() / "result.json")) fsync_folder(run.folder());
   write_lightly(run.folder() / "spec.json", canonical_json(run.spec) + "\n");

@@ -35,8 +35,6 @@ struct JobRun {
 
 /// The data sets that a job's spec names, each once.
 [[nodiscard]] std::vector<std::string> datasets_of(const nlohmann::json& spec);
-/// What a gang keeps loaded after such a job: weights, feature sets.
-[[nodiscard]] std::vector<std::string> inputs_of(const nlohmann::json& spec);
 
 /// Makes the attempt's folder in that of its job, with spec.json beside it, and run.json in it; a
 /// result of a former attempt is removed. Returns run.json's path; `sha256` receives its digest.

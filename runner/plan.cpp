@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <set>
 #include <unordered_map>
 
 namespace assay {
@@ -418,7 +419,8 @@ class Planner {
   }
 
   std::string add(Job job) {
-    job.id = sha256(job.spec_text.text());
+    job.spec_text.write_to(spec_buffer_);
+    job.id = sha256(spec_buffer_);
     std::string id = job.id;
     if (ids_.emplace(id, plan_.jobs.size()).second) plan_.jobs.push_back(std::move(job));
     return id;
@@ -466,6 +468,7 @@ class Planner {
   PlanInputs& inputs_;
   Plan plan_;
   std::unordered_map<std::string, std::size_t> ids_;  // Index in the plan's jobs.
+  std::string spec_buffer_;  // Fresh memory for each of 100,000 specs would cost a tenth of it all.
   std::map<std::pair<const BackboneDescription*, std::string>, EncodeJobs> encode_jobs_;
   std::map<const Manifest*, std::string> digests_, part_texts_;
   std::map<std::pair<std::vector<const Manifest*>, const Manifest*>, std::int64_t> overlaps_;

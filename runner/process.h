@@ -37,7 +37,7 @@ void kill_process(const ProcessIdentity& process);
 /// The inverse; nothing where a field is missing or of another type.
 [[nodiscard]] std::optional<ProcessIdentity> process_from_json(const nlohmann::json& json);
 
-/// The processes that wrote `rank*.json` into `folder`: ranks of a gang or of an attempt.
+/// The processes that wrote `rank*.json` into the folder of a gang: its ranks.
 [[nodiscard]] std::vector<ProcessIdentity> recorded_ranks(const std::filesystem::path& folder);
 
 /// Kills the recorded ranks of `folder` and returns once all of this host are dead. Throws

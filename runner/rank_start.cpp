@@ -30,9 +30,6 @@ void log_to(const std::filesystem::path& folder, int rank) {
   if (!file || ::dup2(file.get(), 1) < 0 || ::dup2(file.get(), 2) < 0) {
     throw DataError("{}: cannot be opened: {}", log.string(), std::strerror(errno));
   }
-  // Not atomic and not durable on purpose: after a power cut there is no process to be ended.
-  std::ofstream(folder / fmt::format("rank{}.json", rank))
-      << to_json(this_process()).dump() << "\n";
 }
 
 ControlDescriptors start_rank(const std::filesystem::path& folder, int rank) {
@@ -48,6 +45,9 @@ ControlDescriptors start_rank(const std::filesystem::path& folder, int rank) {
   const Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   ::dup2(null.get(), 0);
   log_to(folder, rank);
+  // Not atomic and not durable on purpose: after a power cut there is no process to be ended.
+  std::ofstream(folder / fmt::format("rank{}.json", rank))
+      << to_json(this_process()).dump() << "\n";
   return control;
 }
 

@@ -5,8 +5,10 @@
 #include "runner/beat.h"
 #include "runner/process.h"
 
+#include <fcntl.h>
 #include <fmt/ranges.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,10 +21,9 @@ namespace {
 
 using nlohmann::json;
 
-/// Facts of a gang's rank 0, from its event `ready`.
-AttemptStart attempt_start(const json& ready, const std::string& job, int gang) {
-  return {.job = job,
-          .gang = gang,
+/// Facts of a gang's rank 0, from its event `ready`; less the job.
+AttemptStart attempt_start(const json& ready, int gang) {
+  return {.gang = gang,
           .ranks = ready.value("ranks", 1),
           .host = ready.value("host", ""),
           .pid = ready.value("pid", 0),
@@ -140,7 +141,6 @@ void RealWorld::run_job(int gang, const Attempt& attempt) {
   run.attempt = attempt.number;
   std::string sha256;
   const std::filesystem::path file = write_run(run, sha256);
-  gangs_.at(gang).attempt_folder = file.parent_path();
   send(gang, {{"do", "run"},
               {"job", attempt.job},
               {"attempt", attempt.number},
@@ -175,7 +175,7 @@ std::optional<std::vector<GangEvent>> RealWorld::receive(int gang) {
   std::vector<GangEvent> events;
   for (const json& message : *messages) {
     events.push_back(event_from(message));
-    if (events.back().kind == GangEvent::Kind::kReady) running.facts = message;
+    if (events.back().kind == GangEvent::Kind::kReady) running.facts = attempt_start(message, gang);
   }
   return events;
 }
@@ -193,7 +193,7 @@ GangEnd RealWorld::end_gang(int gang, double grace_seconds) {
 }
 
 std::vector<RankBeat> RealWorld::beats(int gang) {
-  return read_beats(gangs_.at(gang).attempt_folder);
+  return read_beats(gangs_.at(gang).gang->options().folder);
 }
 
 void RealWorld::end_strays() {
@@ -202,36 +202,32 @@ void RealWorld::end_strays() {
        std::filesystem::directory_iterator(options_.workspace.gangs(), missing)) {
     end_ranks(options_.launcher, gang.path());
   }
-  for (const Attempt& attempt : store_.open_attempts()) end_recorded_ranks(folder_of(attempt));
 }
 
 Attempt RealWorld::begin_attempt(int gang, const std::string& job) {
-  return store_.begin_attempt(attempt_start(gangs_.at(gang).facts, job, gang),
-                              options_.workspace.job(job));
+  AttemptStart start = gangs_.at(gang).facts;
+  start.job = job;
+  return store_.begin_attempt(start, options_.workspace.job(job));
 }
 
 void RealWorld::finish_attempt(const Attempt& attempt,
                                const AttemptEnd& end,
                                const JobResult* result) {
-  store_.finish_attempt(attempt.id, end, result);
-  write_last_attempt(store_, attempt.job);
+  write_attempt_file(store_.finish_attempt(attempt, end, result), folder_of(attempt));
 }
 
 void RealWorld::adopt(const std::string& job, const JobResult& result) {
   store_.adopt_result(job, result);
 }
 
-void RealWorld::reset_failed(const std::set<std::string>& jobs) {
-  for (const JobStatus& job : store_.jobs()) {
-    if (job.state == "failed" && jobs.contains(job.id)) store_.reset_failed(job.id);
-  }
-}
-
 bool RealWorld::has_result(const std::string& job) {
-  std::error_code missing;
-  const auto bytes =
-      std::filesystem::file_size(options_.workspace.job(job) / "result.json", missing);
-  return !missing && bytes > 0;
+  if (!jobs_folder_) {
+    const std::filesystem::path jobs = options_.workspace.jobs();
+    jobs_folder_ = Descriptor(::open(jobs.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
+  struct stat status {};
+  const std::string path = job_folder_name(job) + "/result.json";
+  return ::fstatat(jobs_folder_.get(), path.c_str(), &status, 0) == 0 && status.st_size > 0;
 }
 
 std::optional<JobResult> RealWorld::complete_result(const std::string& job, ResultCheck check) {

@@ -55,7 +55,11 @@ class RealWorld final : public World {
   [[nodiscard]] std::vector<RankBeat> beats(int gang) override;
   void end_strays() override;
 
-  [[nodiscard]] std::set<std::string> done_jobs() override { return store_.done_jobs(); }
+  [[nodiscard]] std::unordered_set<std::string> done_jobs() override { return store_.done_jobs(); }
+  [[nodiscard]] std::vector<std::string> failed_jobs() override { return store_.failed_jobs(); }
+  [[nodiscard]] std::map<std::string, double> seconds_per_work() override {
+    return store_.seconds_per_work();
+  }
   [[nodiscard]] std::vector<Attempt> open_attempts() override { return store_.open_attempts(); }
   [[nodiscard]] Attempt begin_attempt(int gang, const std::string& job) override;
   void finish_attempt(const Attempt& attempt,
@@ -63,7 +67,7 @@ class RealWorld final : public World {
                       const JobResult* result) override;
   void adopt(const std::string& job, const JobResult& result) override;
   void forget(const std::string& job) override { store_.forget_result(job); }
-  void reset_failed(const std::set<std::string>& jobs) override;
+  void reset_failed(const std::string& job) override { store_.reset_failed(job); }
 
   [[nodiscard]] bool has_result(const std::string& job) override;
   [[nodiscard]] std::optional<JobResult> complete_result(const std::string& job,
@@ -72,8 +76,7 @@ class RealWorld final : public World {
  private:
   struct RunningGang {
     std::unique_ptr<Gang> gang;
-    nlohmann::json facts;                  // Its event `ready`.
-    std::filesystem::path attempt_folder;  // Of its last job.
+    AttemptStart facts;  // From its event `ready`, less the job.
     bool told_to_end = false;
   };
 
@@ -88,6 +91,7 @@ class RealWorld final : public World {
   std::function<void(const RunState&)> on_state_;
   std::optional<RankPool> pool_;  // Outlives its gangs.
   bool pool_lost_ = false;
+  Descriptor jobs_folder_;  // Paths of many jobs are looked up from here.
   std::map<int, RunningGang> gangs_;
 };
 

@@ -6,10 +6,34 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 
 namespace assay {
-
 namespace {
+
+using JobsById = std::unordered_map<std::string_view, const Job*>;
+
+JobsById jobs_by_id(const Plan& plan) {
+  JobsById jobs;
+  jobs.reserve(plan.jobs.size());
+  for (const Job& job : plan.jobs) jobs.emplace(job.id, &job);
+  return jobs;
+}
+
+/// What a gang keeps loaded from one job to the next: features, and a backbone, which is that of
+/// an encoding's cost class.
+std::vector<std::string> inputs_of(const Job& job, const JobsById& jobs) {
+  if (job.kind == JobKind::kEncode) return {job.cost_class};
+  std::vector<std::string> inputs;
+  for (const std::string& id : job.dependencies) {
+    const Job& needed = *jobs.at(id);
+    if (needed.kind != JobKind::kEncode) continue;
+    if (inputs.empty()) inputs.push_back(needed.cost_class);
+    inputs.push_back(id);
+  }
+  return inputs;
+}
 
 /// One rank for what wants the machine to itself.
 CoordinatorOptions alone(CoordinatorOptions options) {
@@ -41,26 +65,26 @@ RunReport run_plan(const Plan& plan,
                    Interrupts& interrupts,
                    ProgressView& view,
                    const std::function<void(const RunState&)>& on_state) {
-  const std::map<std::string, std::string> labels = job_labels(plan);
-  const std::map<std::string, double> rates = store.seconds_per_work();
-  std::map<std::string, const Job*> by_id;
+  const JobsById by_id = jobs_by_id(plan);
   std::vector<PlannedJob> jobs, profiles;
+  jobs.reserve(plan.jobs.size());
   for (const Job& job : plan.jobs) {
-    by_id[job.id] = &job;
     (job.kind == JobKind::kProfile ? profiles : jobs)
-        .push_back({.schedule = {.id = job.id,
-                                 .needs = job.dependencies,
-                                 .inputs = inputs_of(job.spec()),
-                                 .expected_seconds = expected_seconds(job, rates).value_or(0)},
-                    .label = labels.at(job.id),
-                    .cost_class = job.cost_class,
-                    .work = job.work});
+        .push_back(
+            {.schedule = {.id = job.id, .needs = job.dependencies, .inputs = inputs_of(job, by_id)},
+             .cost_class = job.cost_class,
+             .work = job.work});
   }
+  std::map<std::string, std::string> labels;
+  const auto label = [&](const std::string& id) {  // Where nothing runs nobody asks.
+    if (labels.empty()) labels = job_labels(plan);
+    return labels.at(id);
+  };
   const auto run = [&](std::vector<PlannedJob> some, const CoordinatorOptions& how) {
     RealWorld world(
         world_options, [&](const std::string& id) { return describe(*by_id.at(id)); }, store,
         interrupts, view, on_state);
-    return Coordinator(std::move(some), how, rates, world).run();
+    return Coordinator(std::move(some), label, how, world).run();
   };
   RunReport report = run(std::move(jobs), options);
   if (profiles.empty() || report.interrupted) return report;

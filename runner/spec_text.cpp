@@ -7,17 +7,22 @@
 namespace assay {
 
 std::string SpecText::text() const {
-  if (!pieces_) return {};
+  std::string text;
+  write_to(text);
+  return text;
+}
+
+void SpecText::write_to(std::string& text) const {
+  text.clear();
+  if (!pieces_) return;
   std::size_t size = 0;
   for (const std::string& piece : *pieces_) size += piece.size();
   for (const std::string& fill : fills_) size += fill.size();
-  std::string text;
   text.reserve(size);
   for (std::size_t i = 0; i < pieces_->size(); ++i) {
     text += (*pieces_)[i];
     if (i < fills_.size()) text += fills_[i];
   }
-  return text;
 }
 
 // No name of a method, set or switch has a control character.

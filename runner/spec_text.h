@@ -16,6 +16,8 @@ class SpecText {
 
   /// Canonical: its SHA-256 is the job's id.
   [[nodiscard]] std::string text() const;
+  /// The same in place of `text`'s content, whose memory many specs can share.
+  void write_to(std::string& text) const;
   [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(text()); }
 
  private:

@@ -21,7 +21,7 @@ struct RunningJob {
 /// job.
 class TimeEstimate {
  public:
-  explicit TimeEstimate(std::map<std::string, double> seconds_per_work)
+  explicit TimeEstimate(std::map<std::string, double> seconds_per_work = {})
       : rates_(std::move(seconds_per_work)) {}
 
   void add(const std::string& cost_class, double work);

@@ -24,8 +24,9 @@ struct Workspace {
   /// `jobs/ab/abcdef...`: spec.json, attempt-N/, checkpoint.safetensors, scores.h5, result.json,
   /// whose atomic appearance is what makes a job done.
   [[nodiscard]] std::filesystem::path job(const std::string& id) const {
-    return root / "jobs" / id.substr(0, 2) / id;
+    return jobs() / id.substr(0, 2) / id;
   }
+  [[nodiscard]] std::filesystem::path jobs() const { return root / "jobs"; }
 };
 
 }  // namespace assay

@@ -9,9 +9,10 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace assay {
@@ -86,7 +87,10 @@ class World {
   /// Ends every process that a former coordinator has left. Throws CommError.
   virtual void end_strays() = 0;
 
-  [[nodiscard]] virtual std::set<std::string> done_jobs() = 0;
+  [[nodiscard]] virtual std::unordered_set<std::string> done_jobs() = 0;
+  [[nodiscard]] virtual std::vector<std::string> failed_jobs() = 0;
+  /// Seconds a unit of work by cost class, as measured so far.
+  [[nodiscard]] virtual std::map<std::string, double> seconds_per_work() = 0;
   /// Attempts that a former coordinator has left without an end.
   [[nodiscard]] virtual std::vector<Attempt> open_attempts() = 0;
   [[nodiscard]] virtual Attempt begin_attempt(int gang, const std::string& job) = 0;
@@ -97,7 +101,8 @@ class World {
   virtual void adopt(const std::string& job, const JobResult& result) = 0;
   /// The job is not done after all: its folder says so.
   virtual void forget(const std::string& job) = 0;
-  virtual void reset_failed(const std::set<std::string>& jobs) = 0;
+  /// The job may be tried again.
+  virtual void reset_failed(const std::string& job) = 0;
 
   /// Whether the job's folder holds a result: a quick look.
   [[nodiscard]] virtual bool has_result(const std::string& job) = 0;

@@ -68,7 +68,7 @@ class StoreTest : public ::testing::Test {
                                 .pid = 77,
                                 .cpu_capability = "AVX2",
                                 .threads = 1,
-                                .environment = {{"assay", "0.1"}}},
+                                .environment = nlohmann::json{{"assay", "0.1"}}},
                                "jobs/ab/" + id);
   }
   std::int64_t count(const std::string& sql) {
@@ -86,7 +86,7 @@ TEST_F(StoreTest, APersonCanQueryTheViewThatTheReadmeNames) {
     Store store(path_);
     store.record_study({"demo", "demo.toml", "text"}, {job("j")}, {cell("j", {{"cap.K", 5}})});
     const JobResult result{{{"ok", true}}, {metric("mean", 0.75)}};
-    store.finish_attempt(begin(store, "j").id, {.outcome = "done", .seconds = 2}, &result);
+    store.finish_attempt(begin(store, "j"), {.outcome = "done", .seconds = 2}, &result);
   }
   Database database(path_);
   Statement row = database.prepare(
@@ -104,7 +104,7 @@ TEST_F(StoreTest, KeepsWhatIsUndefinedAsNullWithItsReason) {
   Store store(path_);
   store.record_study({"s", "", ""}, {job("j")}, {cell("j")});
   const JobResult result{{}, {metric("cell", std::nullopt)}};
-  store.finish_attempt(begin(store, "j").id, {.outcome = "done"}, &result);
+  store.finish_attempt(begin(store, "j"), {.outcome = "done"}, &result);
   EXPECT_EQ(count("SELECT count(*) FROM metrics WHERE value IS NULL"), 1);
   ASSERT_EQ(store.metric_values("s").size(), 1U);
   EXPECT_EQ(store.metric_values("s")[0].row, metric("cell", std::nullopt));
@@ -116,7 +116,7 @@ TEST_F(StoreTest, AResultLandsWholeOrNotAtAll) {
   const Attempt attempt = begin(store, "j");
   // The same number twice: the second insert fails after the first one succeeded.
   const JobResult twice{{}, {metric("a", 0.5), metric("a", 0.6)}};
-  EXPECT_THROW(store.finish_attempt(attempt.id, {.outcome = "done"}, &twice), StoreError);
+  EXPECT_THROW(store.finish_attempt(attempt, {.outcome = "done"}, &twice), StoreError);
   EXPECT_EQ(count("SELECT count(*) FROM metrics"), 0);
   EXPECT_THAT(store.done_jobs(), IsEmpty());
   EXPECT_EQ(store.open_attempts().size(), 1U);
@@ -128,17 +128,17 @@ TEST_F(StoreTest, AJobIsDoneAfterItsAttemptAndPlannedAgainAfterACrash) {
   const Attempt first = begin(store, "j");
   EXPECT_EQ(store.jobs()[0].state, "running");
   EXPECT_EQ(first.log_path, "jobs/ab/j/attempt-1/rank0.log");
-  store.finish_attempt(first.id, {.outcome = "crashed", .seconds = 1, .signal = 9});
+  store.finish_attempt(first, {.outcome = "crashed", .seconds = 1, .signal = 9});
   EXPECT_EQ(store.jobs()[0].state, "planned");
 
   const Attempt second = begin(store, "j");
   EXPECT_EQ(second.number, 2);
-  store.finish_attempt(second.id, {.outcome = "failed", .message = "NaN loss at step 3"});
+  store.finish_attempt(second, {.outcome = "failed", .message = "NaN loss at step 3"});
   EXPECT_EQ(store.jobs()[0].state, "failed");
   store.reset_failed("j");
 
   const JobResult result{{{"loss", 1.5}}, {}};
-  store.finish_attempt(begin(store, "j").id, {.outcome = "done", .seconds = 4}, &result);
+  store.finish_attempt(begin(store, "j"), {.outcome = "done", .seconds = 4}, &result);
   EXPECT_THAT(store.done_jobs(), ElementsAre("j"));
   EXPECT_EQ(store.result("j"), (nlohmann::json{{"loss", 1.5}}));
   const std::vector<Attempt> attempts = store.attempts("j");
@@ -166,9 +166,9 @@ TEST_F(StoreTest, TellsWhatAUnitOfWorkCost) {
   Store store(path_);
   store.record_jobs({job("a"), job("b")});
   const JobResult nothing;
-  store.finish_attempt(begin(store, "a").id, {.outcome = "crashed", .seconds = 500});
-  store.finish_attempt(begin(store, "a").id, {.outcome = "done", .seconds = 2}, &nothing);
-  store.finish_attempt(begin(store, "b").id, {.outcome = "done", .seconds = 4}, &nothing);
+  store.finish_attempt(begin(store, "a"), {.outcome = "crashed", .seconds = 500});
+  store.finish_attempt(begin(store, "a"), {.outcome = "done", .seconds = 2}, &nothing);
+  store.finish_attempt(begin(store, "b"), {.outcome = "done", .seconds = 4}, &nothing);
   EXPECT_EQ(store.seconds_per_work(),
             (std::map<std::string, double>{{"evaluate/clip", 6.0 / 20.0}}));
 }

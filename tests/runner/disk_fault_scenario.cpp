@@ -60,7 +60,7 @@ void run_study(const Workspace& workspace) {
   }
   store.record_study({"study", "study.toml", "text"}, records, {});
   for (const Attempt& attempt : store.open_attempts()) {
-    store.finish_attempt(attempt.id, {.outcome = "lost", .message = "its coordinator died"});
+    store.finish_attempt(attempt, {.outcome = "lost", .message = "its coordinator died"});
   }
   for (const std::string& id : job_ids()) {
     if (store.done_jobs().contains(id)) continue;
@@ -83,7 +83,7 @@ void run_study(const Workspace& workspace) {
     std::string sha256;
     static_cast<void>(write_run(run, sha256));
     const JobResult result = job_result(work(run));
-    store.finish_attempt(attempt.id, {.outcome = "done", .seconds = 1}, &result);
+    store.finish_attempt(attempt, {.outcome = "done", .seconds = 1}, &result);
     lease.beat();
   }
 }

@@ -41,7 +41,7 @@ class FinishedWorkspace {
       result["checkpoint_sha256"] = sha256("parameters of " + job.id);
     }
     if (job.kind == JobKind::kEvaluate) {
-      result["metrics"] = {to_json(MetricRow{.dataset = "elpv",
+      result["metrics"] = {to_json(MetricRow{.dataset = job.spec()["part"]["dataset"],
                                              .category = "mean",
                                              .level = "image",
                                              .metric = "auroc",
@@ -52,14 +52,16 @@ class FinishedWorkspace {
                                              .num_regions = {},
                                              .num_categories = 1})};
     }
-    Attempt attempt = store.begin_attempt(
-        {.job = job.id, .host = "here", .cpu_capability = "AVX2", .environment = {{"a", 1}}},
-        folder);
+    Attempt attempt = store.begin_attempt({.job = job.id,
+                                           .host = "here",
+                                           .cpu_capability = "AVX2",
+                                           .environment = nlohmann::json{{"a", 1}}},
+                                          folder);
     const JobResult recorded = JobResult::of(result);
     write_file_atomically(folder / "result.json", result.dump());
-    store.finish_attempt(attempt.id, {.outcome = "done", .seconds = 2}, &recorded);
+    attempt = store.finish_attempt(attempt, {.outcome = "done", .seconds = 2}, &recorded);
     std::filesystem::create_directories(folder / "attempt-1");
-    write_attempt_file(store.attempts(job.id).back(), folder / "attempt-1");
+    write_attempt_file(attempt, folder / "attempt-1");
     write_file_atomically(features_of(job) / "test.0-of-1.h5", "features");
   }
 

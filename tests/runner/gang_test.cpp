@@ -141,13 +141,13 @@ TEST_P(GangTest, AStoppedRankIsNamedFromOutside) {
       fmt::format("rank {} on {} (process ", GetParam() - 1, this_process().host);
   std::string said;
   EXPECT_TRUE(eventually([&] {
-    const auto beats = read_beats(folder_ / "hang");
+    const auto beats = read_beats(folder_ / "gang");
     said = beats.empty() ? "" : describe_hang(beats);
     return said.find(guilty) == 0 && said.find(", stopped): computing, operation 0") != said.npos;
   })) << said;
   if (GetParam() > 1) {
-    EXPECT_EQ(read_beats(folder_ / "hang").at(0).operation, "barrier");
-    EXPECT_EQ(read_beats(folder_ / "hang").at(0).sequence, 1U);
+    EXPECT_EQ(read_beats(folder_ / "gang").at(0).operation, "barrier");
+    EXPECT_EQ(read_beats(folder_ / "gang").at(0).sequence, 1U);
   }
 }
 

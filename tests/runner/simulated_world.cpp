@@ -170,8 +170,13 @@ void SimulatedWorld::end_strays() {
   may_die();
 }
 
-std::set<std::string> SimulatedWorld::done_jobs() {
-  return sabotaged(Sabotage::kDoneForgotten) ? std::set<std::string>{} : machine_.store.done;
+std::unordered_set<std::string> SimulatedWorld::done_jobs() {
+  if (sabotaged(Sabotage::kDoneForgotten)) return {};
+  return {machine_.store.done.begin(), machine_.store.done.end()};
+}
+
+std::vector<std::string> SimulatedWorld::failed_jobs() {
+  return {machine_.store.failed.begin(), machine_.store.failed.end()};
 }
 
 std::vector<Attempt> SimulatedWorld::open_attempts() {
@@ -235,10 +240,9 @@ void SimulatedWorld::forget(const std::string& job) {
   });
 }
 
-void SimulatedWorld::reset_failed(const std::set<std::string>& jobs) {
+void SimulatedWorld::reset_failed(const std::string& job) {
   may_die();
-  for (const std::string& job : jobs)
-    changes_ += static_cast<int>(machine_.store.failed.erase(job));
+  changes_ += static_cast<int>(machine_.store.failed.erase(job));
 }
 
 bool SimulatedWorld::has_result(const std::string& job) {

@@ -28,7 +28,9 @@ class SimulatedWorld final : public World {
   [[nodiscard]] std::vector<RankBeat> beats(int gang) override;
   void end_strays() override;
 
-  [[nodiscard]] std::set<std::string> done_jobs() override;
+  [[nodiscard]] std::unordered_set<std::string> done_jobs() override;
+  [[nodiscard]] std::vector<std::string> failed_jobs() override;
+  [[nodiscard]] std::map<std::string, double> seconds_per_work() override { return {}; }
   [[nodiscard]] std::vector<Attempt> open_attempts() override;
   [[nodiscard]] Attempt begin_attempt(int gang, const std::string& job) override;
   void finish_attempt(const Attempt& attempt,
@@ -36,7 +38,7 @@ class SimulatedWorld final : public World {
                       const JobResult* result) override;
   void adopt(const std::string& job, const JobResult& result) override;
   void forget(const std::string& job) override;
-  void reset_failed(const std::set<std::string>& jobs) override;
+  void reset_failed(const std::string& job) override;
 
   [[nodiscard]] bool has_result(const std::string& job) override;
   [[nodiscard]] std::optional<JobResult> complete_result(const std::string& job,

@@ -53,13 +53,13 @@ class Course {
     std::vector<PlannedJob> jobs;
     for (const SimulatedJob& job : machine_.study.jobs) {
       jobs.push_back({.schedule = job.schedule,
-                      .label = job.schedule.id,
                       .cost_class = "class",
                       .work = static_cast<double>(job.steps)});
     }
     CoordinatorOptions options{.scheduler = machine_.study.options, .hang_timeout_seconds = 60};
     if (machine_.sabotage == Sabotage::kEndlessRetries) options.scheduler.retries = 1 << 30;
-    RunReport report = Coordinator(std::move(jobs), options, {}, world).run();
+    const auto label = [](const std::string& id) { return id; };
+    RunReport report = Coordinator(std::move(jobs), label, options, world).run();
     return {world.changes(), std::move(report)};
   }
 

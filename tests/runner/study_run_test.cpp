@@ -104,7 +104,7 @@ class StudyRunTest : public ::testing::Test {
       const Store store(workspace().store());
       for (const Attempt& attempt : store.open_attempts()) {
         if (store.job(attempt.job).kind != kind) continue;
-        ranks = recorded_ranks(std::filesystem::path(attempt.log_path).parent_path());
+        ranks = recorded_ranks(workspace().gangs() / std::to_string(attempt.gang));
         return static_cast<std::int64_t>(ranks.size()) == attempt.ranks;
       }
       return false;

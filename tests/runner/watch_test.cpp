@@ -25,8 +25,7 @@ using ::testing::ThrowsMessage;
 
 TEST(Beat, SaysWhichCallARankIsIn) {
   const TemporaryFolder folder;
-  Beat beat;
-  beat.open(folder.path(), 1);
+  Beat beat(folder.path(), 1);
   beat.enter("all_gather");
   beat.leave();
   beat.enter("all_reduce");
@@ -41,14 +40,13 @@ TEST(Beat, SaysWhichCallARankIsIn) {
   EXPECT_FALSE(beats[0].stopped);
 }
 
-TEST(Beat, BeginsAnewWithTheNextAttempt) {
-  const TemporaryFolder first, second;
-  Beat beat;
-  beat.open(first.path(), 0);
+TEST(Beat, BeginsAnewWithTheNextJob) {
+  const TemporaryFolder folder;
+  Beat beat(folder.path(), 0);
   beat.enter("all_reduce");
-  beat.open(second.path(), 0);
-  EXPECT_EQ(read_beats(second.path()).at(0).operation, "computing");
-  EXPECT_EQ(read_beats(second.path()).at(0).sequence, 0U);
+  beat.start_job();
+  EXPECT_EQ(read_beats(folder.path()).at(0).operation, "computing");
+  EXPECT_EQ(read_beats(folder.path()).at(0).sequence, 0U);
 }
 
 RankBeat rank_beat(int rank, std::string operation, std::uint64_t sequence) {
@@ -146,7 +144,7 @@ TEST(TimeEstimate, CountsMeasuredClassesAndGuessesTheOthers) {
   EXPECT_EQ(estimate.seconds_left(
                 {{.cost_class = "train", .work = 10, .seconds = 5, .fraction = 0.5}}, 1),
             20 + 4 + 5);
-  EXPECT_EQ(TimeEstimate({}).seconds_left({}, 1), std::nullopt);
+  EXPECT_EQ(TimeEstimate().seconds_left({}, 1), std::nullopt);
 }
 
 }  // namespace

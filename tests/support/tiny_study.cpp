@@ -87,7 +87,7 @@ std::vector<ProcessIdentity> TinyStudy::training_ranks() const {
     const Store store(workspace().store());
     for (const Attempt& attempt : store.open_attempts()) {
       if (store.job(attempt.job).kind != "train") continue;
-      ranks = recorded_ranks(std::filesystem::path(attempt.log_path).parent_path());
+      ranks = recorded_ranks(workspace().gangs() / std::to_string(attempt.gang));
       if (ranks.size() == 2) return true;
     }
     return false;

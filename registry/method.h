@@ -69,7 +69,7 @@ class Method {
 
   /// Sums over the images of `batch`, counts included: float64 [term_names().size()],
   /// differentiable in `shared` (detached copies of shared_terms()) and in the parameters that act
-  /// on images directly.
+  /// on images directly. Several threads ask at once, for different images.
   [[nodiscard]] virtual at::Tensor terms(std::span<const at::Tensor> shared,
                                          const Batch& batch) const = 0;
 

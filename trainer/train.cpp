@@ -9,9 +9,12 @@
 #include "trainer/shared_terms.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 #include <utility>
 
@@ -50,6 +53,15 @@ at::Tensor flattened(const Tensors& gradients, const Tensors& leaves) {
                        : at::zeros({leaves[i].numel()}, leaves[i].options().dtype(at::kFloat)));
   }
   return at::cat(rows);
+}
+
+// Calls `compute` for each shard: on as many threads as LibTorch may use, each of which computes
+// whole shards as one alone would, with the same bits.
+void for_each_shard(ShardRange shards, const std::function<void(std::int64_t shard)>& compute) {
+  at::parallel_for(shards.begin, shards.end, /*grain_size=*/1,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t shard = begin; shard < end; ++shard) compute(shard);
+                   });
 }
 
 // One training: what stays the same over its steps.
@@ -146,14 +158,14 @@ void Training::check_sums(const ShardSums& sums) const {
 }
 
 Tensors Training::terms_of_local_shards(const SharedTerms& shared, ShardRange local) const {
-  Tensors terms;
-  for (std::int64_t shard = local.begin; shard < local.end; ++shard) {
-    terms.push_back(method_.terms(shared.copies(), source_.load(shards_[shard])));
-    if (terms.back().scalar_type() != at::kDouble ||
-        std::cmp_not_equal(terms.back().numel(), num_terms_)) {
+  Tensors terms(static_cast<std::size_t>(local.end - local.begin));
+  for_each_shard(local, [&](std::int64_t shard) {
+    at::Tensor& sums = terms[shard - local.begin];
+    sums = method_.terms(shared.copies(), source_.load(shards_[shard]));
+    if (sums.scalar_type() != at::kDouble || std::cmp_not_equal(sums.numel(), num_terms_)) {
       throw JobError("the method's terms are not float64 [{}]", num_terms_);
     }
-  }
+  });
   return terms;
 }
 
@@ -177,8 +189,15 @@ at::Tensor Training::gradient_of_shards(const Tensors& terms,
   } else {
     GradientSum sum(comm_, numel(shared.leaves()));
     const std::string failure = failure_of_step([&] {
-      for (std::int64_t shard = local.begin; shard < local.end; ++shard) {
-        sum.add(shard, gradients_of(shard), shared.leaves());
+      const std::int64_t at_once = at::get_num_threads();
+      std::vector<Tensors> found(static_cast<std::size_t>(at_once));
+      for (std::int64_t first = local.begin; first < local.end; first += at_once) {
+        const ShardRange group{first, std::min(first + at_once, local.end)};
+        for_each_shard(group,
+                       [&](std::int64_t shard) { found[shard - first] = gradients_of(shard); });
+        for (std::int64_t shard = group.begin; shard < group.end; ++shard) {
+          sum.add(shard, found[shard - first], shared.leaves());
+        }
       }
     });
     result = sum.reduce(failure);

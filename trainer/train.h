@@ -17,6 +17,7 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
   [[nodiscard]] virtual std::int64_t size() const = 0;  ///< Images of the auxiliary set.
+  /// Several threads ask at once.
   [[nodiscard]] virtual Batch load(std::span<const std::int64_t> indices) const = 0;
   /// What an error calls image `index`: its path, where there is one.
   [[nodiscard]] virtual std::string describe(std::int64_t index) const;

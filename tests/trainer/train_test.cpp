@@ -15,6 +15,8 @@
 #include <cmath>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <thread>
 
 namespace assay {
 namespace {
@@ -81,6 +83,41 @@ TEST(Train, GivesTheSameBitsAfterEveryStepOnAnyNumberOfRanks) {
     EXPECT_EQ(many.digests, one.digests) << ranks << " ranks";
     EXPECT_EQ(many.result.epoch_losses, one.result.epoch_losses);
   }
+}
+
+/// Remembers which threads asked.
+class WatchedSource final : public BatchSource {
+ public:
+  [[nodiscard]] std::int64_t size() const override { return source_.size(); }
+  [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override {
+    const std::lock_guard lock(mutex_);
+    threads_.insert(std::this_thread::get_id());
+    return source_.load(indices);
+  }
+  [[nodiscard]] std::size_t num_threads() const { return threads_.size(); }
+
+ private:
+  AnalyticSource source_{kImages};
+  mutable std::mutex mutex_;
+  mutable std::set<std::thread::id> threads_;
+};
+
+TEST(Train, ThreadsOfARankShareItsShardsAndGiveTheSameBits) {
+  const auto train_with = [](int threads, std::vector<std::string>& digests) {
+    at::set_num_threads(threads);
+    AnalyticMethod method(kOptions.seed);
+    const WatchedSource source;
+    SingleCommunicator comm;
+    train(method, source, kOptions, comm,
+          [&](const StepReport&) { digests.push_back(digest_of_parameters(method)); });
+    at::set_num_threads(1);
+    return source.num_threads();
+  };
+  std::vector<std::string> alone, together;
+  EXPECT_EQ(train_with(1, alone), 1U);
+  EXPECT_EQ(train_with(3, together), 3U);
+  EXPECT_EQ(alone.size(), kSteps);
+  EXPECT_EQ(together, alone);
 }
 
 TEST(Train, DoesWhatAutogradAndAdamDoOnTheWholeBatch) {

@@ -7,7 +7,7 @@
 #include "runner/machine.h"
 #include "runner/profile_images.h"
 #include "trainer/literal_training.h"
-#include "trainer/train.h"
+#include "trainer/resident_images.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
@@ -69,19 +69,6 @@ Clip unfrozen(const Clip& clip, const std::string& precision) {
   }
   return copy;
 }
-
-/// Images that are there already.
-class Resident final : public BatchSource {
- public:
-  explicit Resident(Batch images) : images_(std::move(images)) {}
-  [[nodiscard]] std::int64_t size() const override { return images_.global.size(0); }
-  [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override {
-    return images_.select(indices);
-  }
-
- private:
-  Batch images_;
-};
 
 std::vector<std::int64_t> first_images(std::int64_t count) {
   std::vector<std::int64_t> images(static_cast<std::size_t>(count));
@@ -179,7 +166,7 @@ class Profiler {
   }
 
   bool train_cached(double rate) {
-    const Resident source(encode(first_images(spec_.batch)));
+    const ResidentImages source(encode(first_images(spec_.batch)));
     const std::unique_ptr<Method> method = make();
     const ResidentGrowth memory;
     TrainOptions options;

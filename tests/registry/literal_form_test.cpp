@@ -6,7 +6,7 @@
 #include "tests/support/thread_communicator.h"
 #include "tests/support/tiny_method.h"
 #include "trainer/literal_training.h"
-#include "trainer/train.h"
+#include "trainer/resident_images.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -73,18 +73,7 @@ TEST_P(LiteralForm, HasTheScoresAndMapsOfTheCachedOne) {
 }
 
 TEST_P(LiteralForm, TrainsToTheParametersOfTheCachedOne) {
-  class Images final : public BatchSource {
-   public:
-    explicit Images(Batch images) : images_(std::move(images)) {}
-    [[nodiscard]] std::int64_t size() const override { return images_.global.size(0); }
-    [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override {
-      return images_.select(indices);
-    }
-
-   private:
-    Batch images_;
-  };
-  const Images images(batch(4));
+  const ResidentImages images(batch(4));
   const auto cached = method(false), literal = method(true);
   TrainOptions options;
   options.epochs = 3;

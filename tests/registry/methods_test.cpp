@@ -6,7 +6,7 @@
 #include "tests/support/method_step.h"
 #include "tests/support/thread_communicator.h"
 #include "tests/support/tiny_method.h"
-#include "trainer/train.h"
+#include "trainer/resident_images.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -34,22 +34,9 @@ at::Tensor parameter(const Method& method, const std::string& name) {
   return found == method.parameters().end() ? at::Tensor() : found->second;
 }
 
-// The images of a batch, for the trainer.
-class StoredImages final : public BatchSource {
- public:
-  explicit StoredImages(Batch images) : images_(std::move(images)) {}
-  [[nodiscard]] std::int64_t size() const override { return images_.global.size(0); }
-  [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override {
-    return images_.select(indices);
-  }
-
- private:
-  Batch images_;
-};
-
 // spec/ablations.md 2.1: checkpoint, scores, maps.
 TEST_F(Methods, FaPromptsBaseIsAnomalyClipBitForBit) {
-  const StoredImages auxiliary(random_batch(13));
+  const ResidentImages auxiliary(random_batch(13));
   const Batch target = random_batch(3);
   std::vector<std::unique_ptr<Method>> methods;
   methods.push_back(tiny_method("anomalyclip:released"));

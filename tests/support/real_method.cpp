@@ -2,25 +2,11 @@
 
 #include "tests/support/golden.h"
 #include "tests/support/tiny_method.h"
+#include "trainer/resident_images.h"
 
 #include <ATen/ATen.h>
 
 namespace assay {
-namespace {
-
-class InMemory final : public BatchSource {
- public:
-  explicit InMemory(Batch images) : images_(std::move(images)) {}
-  [[nodiscard]] std::int64_t size() const override { return images_.global.size(0); }
-  [[nodiscard]] Batch load(std::span<const std::int64_t> indices) const override {
-    return images_.select(indices);
-  }
-
- private:
-  Batch images_;
-};
-
-}  // namespace
 
 const Clip& real_text_clip() {
   static const Clip clip(golden_clip("real", {.vision_width = 64,
@@ -42,7 +28,7 @@ std::unique_ptr<Method> real_method(const std::string& name, std::uint64_t seed)
 }
 
 std::unique_ptr<BatchSource> in_memory(Batch batch) {
-  return std::make_unique<InMemory>(std::move(batch));
+  return std::make_unique<ResidentImages>(std::move(batch));
 }
 
 std::unique_ptr<BatchSource> real_features(std::int64_t images) {

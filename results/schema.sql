@@ -1,7 +1,8 @@
 -- The store of a workspace (`store.db`), version 3.
 --
--- Ask it from sqlite3 or pandas: everything a table prints is in the views `metric_values` and `costs`. Metrics are
--- fractions in [0, 1]; what is undefined is NULL, with the reason beside it. Times are UTC, ISO 8601.
+-- Ask it from sqlite3 or pandas: everything a table prints is in the views `metric_values` and
+-- `costs`. Metrics are fractions in [0, 1]; what is undefined is NULL, with the reason beside it.
+-- Times are UTC, ISO 8601.
 -- Only the coordinator writes. All of it but `studies` and `study_jobs` can be rebuilt from jobs/.
 
 CREATE TABLE schema_version (

@@ -3,6 +3,8 @@
 #include "core/error.h"
 #include "runner/plan_parts.h"
 
+#include <algorithm>
+
 namespace assay {
 namespace {
 
@@ -35,7 +37,8 @@ std::vector<Job> profile_jobs(const Study& study, PlanInputs& inputs) {
   const Machine machine = inputs.machine();
   const std::string precision = precision_of(study, JobKind::kProfile);
   for (const ProfileRequest& profile : study.profiles) {
-    if (profile.batch > std::ssize(images.samples)) {
+    const bool trains = std::ranges::count(profile.phases, "train") > 0;
+    if (trains && profile.batch > std::ssize(images.samples)) {
       throw ConfigError("{}: 'batch' is {}, but {}, of which it is taken, has {} test images",
                         profile.place, profile.batch, images.dataset, images.samples.size());
     }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 #include <unordered_map>
 
@@ -89,11 +90,14 @@ RunReport run_plan(const Plan& plan,
   RunReport report = run(std::move(jobs), options);
   if (profiles.empty() || report.interrupted) return report;
   if (world_options.pool) {
-    view.line(
-        fmt::format("{} profile jobs want the machine to themselves: they are left for 'assay "
-                    "run' without mpirun",
-                    profiles.size()),
-        true);
+    const std::set<std::string> done = store.done_jobs();
+    const auto left = std::ranges::count_if(
+        profiles, [&](const PlannedJob& job) { return !done.contains(job.schedule.id); });
+    if (left == 0) return report;
+    view.line(fmt::format("profile jobs want the machine to themselves: {} left for 'assay run' "
+                          "without mpirun",
+                          left),
+              true);
     return report;
   }
   add(run(std::move(profiles), alone(options)), report);

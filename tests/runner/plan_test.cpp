@@ -389,6 +389,9 @@ TEST_F(PlanTest, ProfilesAreJobsOfThisMachineAndBuildAndNeedNoOthers) {
 TEST_F(PlanTest, AProfileNeedsAWholeBatchOfImages) {
   expect_refused("[[profile]]\nmethods = ['anomalyclip']\n", "targets = ['synth-b']",
                  "s.toml:6: 'batch' is 8, but synth-b, of which it is taken, has 2 test images");
+  EXPECT_THAT(
+      plan("[[profile]]\nmethods = ['clip']\nphase = ['infer']\n", "targets = ['synth-b']").jobs,
+      SizeIs(2));
 }
 
 TEST_F(PlanTest, LabelsSayWhatAJobIs) {

@@ -48,6 +48,20 @@ TEST_F(PoolRunTest, ADeadRankEndsItsWorldAndTheSameCommandGoesOn) {
   EXPECT_EQ(study_.outcomes().count("done"), 6U) << "nothing ran twice";
 }
 
+TEST_F(PoolRunTest, ProfilesAreLeftForARunOfTheirOwn) {
+  write_file_atomically(study_ / "study.toml",
+                        "schema = 1\nname = 'tiny'\nbackbone = 'assay-tiny'\nimage_size = 64\n"
+                        "targets = ['synth-b']\n[[sweep]]\nmethod = 'clip'\n"
+                        "[[profile]]\nmethods = ['clip']\nform = ['cached']\nphase = ['infer']\n"
+                        "steps = 1\n");
+  const CommandResult result = mpirun(2, {"--ranks", "1"})->wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("2 of 2 jobs done"));
+  EXPECT_THAT(result.err, HasSubstr("profile jobs want the machine to themselves: 1 left"));
+  const CommandResult alone = study_.start(study_.run_words({"--ranks", "1"}))->wait();
+  EXPECT_THAT(alone.err, HasSubstr("3 of 3 jobs done (2 before)"));
+}
+
 TEST_F(PoolRunTest, RanksThatMakeNoWholeGangsAndStudiesThatAreWrongEndAllProcesses) {
   const CommandResult odd = mpirun(3, {"--ranks", "2"})->wait();
   EXPECT_EQ(odd.exit_code, 2) << odd.err;

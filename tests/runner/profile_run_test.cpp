@@ -8,6 +8,8 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include <csignal>
+
 namespace assay {
 namespace {
 
@@ -15,6 +17,7 @@ using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::IsSupersetOf;
 using ::testing::Not;
 using ::testing::SizeIs;
@@ -45,7 +48,8 @@ class ProfileRunTest : public ::testing::Test {
     std::filesystem::create_directories(folder_ / "out");
     write_file_atomically(folder_ / "study.toml", kStudy);
   }
-  CommandResult assay(const std::string& command, const std::vector<std::string>& more = {}) {
+  std::unique_ptr<RunningCommand> start(const std::string& command,
+                                        const std::vector<std::string>& more = {}) {
     std::vector<std::string> words = {std::string(ASSAY_BINARY_DIR) + "/assay",
                                       command,
                                       (folder_ / "study.toml").string(),
@@ -54,7 +58,10 @@ class ProfileRunTest : public ::testing::Test {
                                       "--data",
                                       small_drawings().string()};
     words.insert(words.end(), more.begin(), more.end());
-    return RunningCommand(words, folder_ / "out").wait();
+    return std::make_unique<RunningCommand>(words, folder_ / "out");
+  }
+  CommandResult assay(const std::string& command, const std::vector<std::string>& more = {}) {
+    return start(command, more)->wait();
   }
   /// Results by `method phase form`.
   std::map<std::string, json> results() {
@@ -148,6 +155,24 @@ TEST_F(ProfileRunTest, OtherNumbersOfStepsAreOtherJobsAndComeAfterTheSweeps) {
   EXPECT_LT(first.out.find("AUROC"), first.out.find("infer ms/image")) << first.out;
   write_file_atomically(folder_ / "study.toml", keys + profile + "2\n" + sweep);
   EXPECT_THAT(assay("run", {"--ranks", "1"}).err, HasSubstr("3 of 3 jobs done (2 before)"));
+}
+
+TEST_F(ProfileRunTest, StopsBetweenTwoStepsWhenItIsInterrupted) {
+  const std::string text(kStudy);
+  write_file_atomically(folder_ / "study.toml",
+                        text.substr(0, text.find("[[profile]]")) +
+                            "[[profile]]\nmethods = ['anomalyclip']\nform = ['cached']\n"
+                            "phase = ['train']\nsteps = 1000000\n");
+  const auto running = start("run", {"--ranks", "1"});
+  ASSERT_TRUE(eventually([&] {
+    return std::filesystem::exists(workspace_.store()) &&
+           !Store(workspace_.store()).open_attempts().empty();
+  }));
+  running->send(SIGINT);
+  const CommandResult stopped = running->wait();
+  EXPECT_EQ(stopped.exit_code, 130) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("interrupted: the same command goes on"));
+  EXPECT_THAT(results(), IsEmpty());
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 #include <string_view>
 #include <unordered_map>
 
@@ -90,7 +89,7 @@ RunReport run_plan(const Plan& plan,
   RunReport report = run(std::move(jobs), options);
   if (profiles.empty() || report.interrupted) return report;
   if (world_options.pool) {
-    const std::set<std::string> done = store.done_jobs();
+    const auto done = store.done_jobs();
     const auto left = std::ranges::count_if(
         profiles, [&](const PlannedJob& job) { return !done.contains(job.schedule.id); });
     if (left == 0) return report;

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # bench.sh: how fast assay is, beside the literal computation and the machine's own rates in the same run.
 #
-#   tools/bench.sh                        every figure but training steps of real size: 5 to 10 minutes, 3 GB
-#   tools/bench.sh --full                 those too: 10 to 15 minutes more, 12 GB
+#   tools/bench.sh                        every figure but training steps of real size: 5 minutes, 3 GB
+#   tools/bench.sh --full                 those too: 3 minutes more, 8 GB
 #   tools/bench.sh --quick                everything that takes seconds, once: does it run? One minute
-#   tools/bench.sh --filter 'exact|map'   only benches of these names
+#   tools/bench.sh --filter 'exact|map'   only benches of these names; 'runner': what the runner itself costs
 #   tools/bench.sh --json FILE            also writes the figures
 #   tools/bench.sh --python PYTHON        with ADEval, where this python has `adeval` (pip install adeval)
 #   tools/bench.sh --compare OLD NEW      what got worse beyond noise between two such files; then exits with 1
@@ -36,7 +36,7 @@ if [ ${#compare[@]} -gt 0 ]; then
   cmake --build --preset release --target bench-table >/dev/null
   exec $build/bench-table compare "${compare[@]}"
 fi
-cmake --build --preset release --target bench-table "${benches[@]}" >&2
+cmake --build --preset release --target bench-table assay assay-worker "${benches[@]}" >&2
 
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
@@ -53,3 +53,7 @@ if [ -n "$python" ]; then
   "$python" tools/bench/time_adeval.py "$ASSAY_BENCH_IMAGES" > "$results/adeval.json" || fail "ADEval did not run"
 fi
 $build/bench-table table ${json:+--json "$json"} "${facts[@]/#/--machine=}" "$results"/*.json
+if [[ runner =~ $filter && ${scale[0]:-} != --quick ]]; then
+  printf '\n'
+  tools/bench_runner.sh
+fi

@@ -4,7 +4,6 @@
 #include "core/file.h"
 #include "core/nearest_name.h"
 #include "datasets/image.h"
-#include "datasets/synth_badge.h"
 #include "datasets/synth_drawing.h"
 
 #include <fcntl.h>
@@ -24,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Raised when the same options give other bytes.
-constexpr int kVersion = 2;  // 2: badges.
+constexpr int kVersion = 1;
 constexpr const char* kMarker = "synth.json";
 
 std::string describe(std::string_view name, const SynthOptions& o) {
@@ -50,14 +49,8 @@ class Specimens {
   [[nodiscard]] std::string name() const {
     return std::string(drawing_categories()[static_cast<std::size_t>(category_)].name);
   }
-  [[nodiscard]] Drawing normal() {
-    const DrawingRequest request = next(DefectKind::kScratch);
-    return with_badges(draw_normal(request), request);
-  }
-  [[nodiscard]] Drawing anomalous(DefectKind kind) {
-    const DrawingRequest request = next(kind);
-    return with_badges(draw_twins(request).defective, request);
-  }
+  [[nodiscard]] Drawing normal() { return draw_normal(next(DefectKind::kScratch)); }
+  [[nodiscard]] Drawing anomalous(DefectKind kind) { return draw_twins(next(kind)).defective; }
 
  private:
   DrawingRequest next(DefectKind kind) {
@@ -68,10 +61,6 @@ class Specimens {
     request.specimen_seed = specimens_.bits(count_++);
     request.size = options_.image_size;
     return request;
-  }
-  static Drawing with_badges(Drawing drawing, const DrawingRequest& request) {
-    burn_in_badges(drawing, request.specimen_seed);
-    return drawing;
   }
 
   const SynthOptions& options_;

@@ -27,7 +27,6 @@ struct SynthOptions {
 /// Draws the set `name` below `root`: `synth-a` in the layout of MVTec AD (`spec/datasets.md` 4.1),
 /// `synth-b` in that of VisA (4.2; masks hold the index of the defect's kind, from 1). They share
 /// no category and no kind of defect with each other, nor with what `assay-tiny` was pretrained on.
-/// In both, half of the pictures bear each badge of their station (`datasets/synth_badge.h`).
 /// The same options give the same bytes.
 ///
 /// Drawn beside `root` and renamed when complete. Where `root` is that very set already, nothing is

@@ -55,6 +55,8 @@ at::Tensor flattened(const Tensors& gradients, const Tensors& leaves) {
   return at::cat(rows);
 }
 
+constexpr std::int64_t kAdamGrain = 1 << 16;  // Elements a thread takes at least.
+
 // Calls `compute` for each shard: on as many threads as LibTorch may use, each of which computes
 // whole shards as one alone would, with the same bits.
 void for_each_shard(ShardRange shards, const std::function<void(std::int64_t shard)>& compute) {
@@ -266,7 +268,12 @@ void Training::update(const Tensors& parameter_gradients) {
     const at::Tensor& v = state_.tensors[2 * count + i].second;
     const at::Tensor gradient = parameter_gradients[i].contiguous();
     if (parameter.is_cpu()) {
-      adam_step(adam, state_.step, values(parameter), values(gradient), values(m), values(v));
+      at::parallel_for(0, parameter.numel(), kAdamGrain, [&](std::int64_t begin, std::int64_t end) {
+        const auto part = [&](const at::Tensor& tensor) {
+          return values(tensor).subspan(begin, end - begin);
+        };
+        adam_step(adam, state_.step, part(parameter), part(gradient), part(m), part(v));
+      });
     } else {
       adam_step_on_device(adam, state_.step, parameter, gradient, m, v);
     }

@@ -1,13 +1,13 @@
 #include "results/table.h"
 
 #include "core/error.h"
+#include "core/statistics.h"
 #include "results/protocol.h"
 
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <map>
 #include <set>
 #include <tuple>
@@ -49,15 +49,9 @@ void add_once(std::vector<T>& list, const T& value) {
 }
 
 void set_statistics(TableCell& cell) {
-  const auto n = static_cast<double>(cell.values.size());
   if (cell.values.empty()) return;
-  double sum = 0;
-  for (const double value : cell.values) sum += value;
-  cell.mean = sum / n;
-  if (cell.values.size() < 2) return;
-  double squares = 0;
-  for (const double value : cell.values) squares += (value - *cell.mean) * (value - *cell.mean);
-  cell.deviation = std::sqrt(squares / (n - 1));
+  cell.mean = mean(cell.values);
+  cell.deviation = deviation(cell.values);
 }
 
 class TableBuilder {
@@ -235,9 +229,7 @@ class TableBuilder {
       TableCell cell;
       for (const auto& [seed, values] : values_by_seed(row, columns)) {
         if (values.size() != columns.size()) continue;  // A set is missing: no mean of the others.
-        double sum = 0;
-        for (const double value : values) sum += value;
-        cell.values.push_back(sum / static_cast<double>(values.size()));
+        cell.values.push_back(mean(values));
         if (seed) ++cell.num_seeds;
       }
       for (const std::size_t column : columns) {

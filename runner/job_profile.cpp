@@ -1,6 +1,7 @@
 #include "core/comm/agree.h"
 #include "core/error.h"
 #include "core/memory.h"
+#include "core/statistics.h"
 #include "evaluator/anomaly_map.h"
 #include "evaluator/metrics.h"
 #include "runner/jobs.h"

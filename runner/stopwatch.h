@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <chrono>
-#include <optional>
 #include <vector>
 
 namespace assay {
@@ -35,11 +34,5 @@ class Stopwatch {
   std::chrono::steady_clock::time_point started_;
   std::vector<double> milliseconds_;
 };
-
-// Of values, at least one.
-[[nodiscard]] double mean(const std::vector<double>& values);
-[[nodiscard]] double median(std::vector<double> values);
-/// Sample deviation (n - 1); nothing with one value.
-[[nodiscard]] std::optional<double> deviation(const std::vector<double>& values);
 
 }  // namespace assay

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 namespace assay {
 namespace {
@@ -15,18 +16,12 @@ void check_sizes(std::span<const std::span<const float>> maps, std::span<const M
     throw std::invalid_argument(
         fmt::format("pixel_metrics: {} maps, {} masks", maps.size(), masks.size()));
   }
-  std::uint64_t num_pixels = 0;
   for (std::size_t i = 0; i < maps.size(); ++i) {
-    num_pixels += maps[i].size();
     if (maps[i].size() != static_cast<std::size_t>(masks[i].height) * masks[i].width) {
       throw std::invalid_argument(
           fmt::format("pixel_metrics: map {} has {} scores, its mask is {} x {}", i, maps[i].size(),
                       masks[i].height, masks[i].width));
     }
-  }
-  if (num_pixels > std::numeric_limits<std::uint32_t>::max()) {
-    throw std::invalid_argument(fmt::format(
-        "pixel_metrics: {} pixels in one category, expected fewer than 2^32", num_pixels));
   }
 }
 
@@ -40,14 +35,22 @@ std::uint64_t pixel_weight(std::uint64_t num_regions, std::uint64_t area) {
 CategoryPixels category_pixels(std::span<const std::span<const float>> maps,
                                std::span<const MaskRuns> masks) {
   check_sizes(maps, masks);
+  return category_pixels([maps](std::size_t image, int /*thread*/) { return maps[image]; }, masks);
+}
+
+CategoryPixels category_pixels(MapSource map_of, std::span<const MaskRuns> masks) {
   CategoryPixels pixels;
-  pixels.maps = maps;
+  pixels.map_of = std::move(map_of);
   pixels.masks = masks;
   std::uint64_t num_regions = 0;
-  for (std::size_t i = 0; i < maps.size(); ++i) {
-    pixels.num_normal += static_cast<std::int64_t>(maps[i].size());
+  for (const MaskRuns& mask : masks) {
+    pixels.num_normal += std::int64_t{mask.height} * mask.width;
     pixels.first_region.push_back(static_cast<std::uint32_t>(num_regions));
-    num_regions += masks[i].areas.size();
+    num_regions += mask.areas.size();
+  }
+  if (pixels.num_normal > std::numeric_limits<std::uint32_t>::max()) {
+    throw std::invalid_argument(fmt::format(
+        "pixel_metrics: {} pixels in one category, expected fewer than 2^32", pixels.num_normal));
   }
   pixels.weights.reserve(num_regions);
   for (const MaskRuns& mask : masks) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "datasets/mask_runs.h"
+#include "evaluator/metrics.h"
 #include "evaluator/score_key.h"
 
 #include <cstdint>
@@ -11,7 +12,7 @@ namespace assay {
 
 /// The pixels of one category, counted: what the pixel metrics start from.
 struct CategoryPixels {
-  std::span<const std::span<const float>> maps;
+  MapSource map_of;
   std::span<const MaskRuns> masks;
   std::int64_t num_normal = 0, num_anomalous = 0;
 
@@ -22,8 +23,9 @@ struct CategoryPixels {
   std::uint64_t total_weight = 0;           ///< Of all anomalous pixels; within P / 2 of 2^62.
 };
 
-/// Throws std::invalid_argument where sizes differ or there are 2^32 pixels or more. Does not look
-/// at scores.
+/// Asks for no map. Throws std::invalid_argument where there are 2^32 pixels or more.
+[[nodiscard]] CategoryPixels category_pixels(MapSource map_of, std::span<const MaskRuns> masks);
+/// The same of maps in memory, which outlive it; also throws where sizes differ.
 [[nodiscard]] CategoryPixels category_pixels(std::span<const std::span<const float>> maps,
                                              std::span<const MaskRuns> masks);
 
@@ -33,14 +35,15 @@ struct CategoryPixels {
                                     std::size_t image,
                                     std::int64_t width);
 
-/// Calls `on_normal(scores)` for each stretch of normal pixels of image `image` and
-/// `on_anomalous(scores, region)` for each run of its mask; `region` indexes `pixels.weights`.
+/// Calls `on_normal(scores)` for each stretch of normal pixels of image `image`, whose map is
+/// `map`, and `on_anomalous(scores, region)` for each run of its mask; `region` indexes
+/// `pixels.weights`.
 template <typename OnNormal, typename OnAnomalous>
 void for_each_stretch(const CategoryPixels& pixels,
                       std::size_t image,
+                      std::span<const float> map,
                       OnNormal on_normal,
                       OnAnomalous on_anomalous) {
-  const std::span<const float> map = pixels.maps[image];
   const MaskRuns& mask = pixels.masks[image];
   std::size_t next = 0;
   for (const MaskRun& run : mask.runs) {

@@ -1,8 +1,5 @@
 #include "evaluator/cflow200.h"
 
-#include "core/threads.h"
-#include "evaluator/score_key.h"
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,105 +10,6 @@ namespace {
 
 constexpr double kFprLimit = 0.3;
 constexpr int kSteps = 200;
-
-// Number of thresholds strictly below a score: a guess by multiplication, put right by comparing
-// with the float32 thresholds themselves.
-class ThresholdIndex {
- public:
-  ThresholdIndex(const std::vector<float>& thresholds, float lowest, float range)
-      : lowest_(lowest),
-        steps_per_score_(static_cast<float>(kSteps / static_cast<double>(range))),
-        last_guess_(static_cast<float>(thresholds.size())) {
-    constexpr float kInfinity = std::numeric_limits<float>::infinity();
-    padded_.push_back(-kInfinity);
-    padded_.insert(padded_.end(), thresholds.begin(), thresholds.end());
-    padded_.push_back(kInfinity);
-  }
-
-  [[nodiscard]] std::size_t num_below(float score) const {
-    // Not max(0, ...): where the range is subnormal, 0 * infinity is NaN, and the comparison's
-    // order makes it 0.
-    const float scaled = (score - lowest_) * steps_per_score_;
-    const float guess = scaled > 0 ? std::min(scaled + 1, last_guess_) : 0;
-    std::size_t index = static_cast<std::size_t>(static_cast<std::int32_t>(guess));
-    while (!(padded_[index] < score)) --index;
-    while (padded_[index + 1] < score) ++index;
-    return index;
-  }
-
- private:
-  float lowest_, steps_per_score_, last_guess_;
-  std::vector<float> padded_;
-};
-
-struct Histogram {
-  std::vector<std::uint64_t> normals;  // By number of thresholds below the score.
-  std::vector<std::uint64_t> weights;
-};
-
-// Neighbouring pixels fall into the same bin: four counters in turn, so that none waits for the one
-// before.
-constexpr std::size_t kLanes = 4;
-
-struct ThreadCounts {
-  std::vector<std::array<std::uint64_t, kLanes>> normals;
-  std::vector<std::uint64_t> weights;
-};
-
-void count_image(const CategoryPixels& pixels,
-                 std::size_t image,
-                 const ThresholdIndex& index,
-                 ThreadCounts& counts) {
-  for_each_stretch(
-      pixels, image,
-      [&](std::span<const float> scores) {
-        for (std::size_t x = 0; x < scores.size(); ++x) {
-          ++counts.normals[index.num_below(scores[x])][x % kLanes];
-        }
-      },
-      [&](std::span<const float> scores, std::uint32_t region) {
-        const std::uint64_t weight = pixels.weights[region];
-        for (const float score : scores) counts.weights[index.num_below(score)] += weight;
-      });
-}
-
-Histogram count(const CategoryPixels& pixels,
-                const ThresholdIndex& index,
-                std::size_t num_bins,
-                int num_threads) {
-  std::vector<ThreadCounts> counts(static_cast<std::size_t>(num_threads),
-                                   {std::vector<std::array<std::uint64_t, kLanes>>(num_bins),
-                                    std::vector<std::uint64_t>(num_bins)});
-  for_each_item(num_threads, pixels.maps.size(), [&](std::size_t image, int thread) {
-    count_image(pixels, image, index, counts[static_cast<std::size_t>(thread)]);
-  });
-  Histogram histogram{std::vector<std::uint64_t>(num_bins), std::vector<std::uint64_t>(num_bins)};
-  for (const ThreadCounts& each : counts) {
-    for (std::size_t b = 0; b < num_bins; ++b) {
-      for (const std::uint64_t lane : each.normals[b]) histogram.normals[b] += lane;
-      histogram.weights[b] += each.weights[b];
-    }
-  }
-  return histogram;
-}
-
-struct Point {
-  double fpr, pro;
-};
-
-// Points with an FPR below the limit, by falling threshold: rising FPR.
-std::vector<Point> kept_points(const CategoryPixels& pixels, const Histogram& histogram) {
-  std::vector<Point> points;
-  std::uint64_t normals = 0, weight = 0;
-  for (std::size_t bin = histogram.normals.size(); bin-- > 1;) {
-    normals += histogram.normals[bin];
-    weight += histogram.weights[bin];
-    const double fpr = static_cast<double>(normals) / static_cast<double>(pixels.num_normal);
-    if (!(fpr < kFprLimit)) break;
-    points.push_back({fpr, static_cast<double>(weight) / static_cast<double>(pixels.total_weight)});
-  }
-  return points;
-}
 
 }  // namespace
 
@@ -127,18 +25,83 @@ std::vector<float> cflow200_thresholds(float lowest, float highest) {
   return thresholds;
 }
 
-Cflow200 aupro_cflow200(const CategoryPixels& pixels, const KeyRange& range, int num_threads) {
-  if (pixels.num_anomalous == 0) return {{}, "no_regions"};
-  if (pixels.num_normal == 0) return {{}, "no_normal_pixels"};
-  const float lowest = score_of_key(range.lowest), highest = score_of_key(range.highest);
-  const float width = highest - lowest;
-  if (width == 0) return {{}, "constant_scores"};
-  if (!std::isfinite(width)) return {{}, "score_range_overflows"};
+Cflow200Counts::ThresholdIndex::ThresholdIndex(float lowest, float highest)
+    : lowest_(lowest),
+      steps_per_score_(static_cast<float>(kSteps / static_cast<double>(highest - lowest))) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  padded_.push_back(-kInfinity);
+  for (const float threshold : cflow200_thresholds(lowest, highest)) padded_.push_back(threshold);
+  last_guess_ = static_cast<float>(padded_.size() - 1);
+  padded_.push_back(kInfinity);
+}
 
-  const std::vector<float> thresholds = cflow200_thresholds(lowest, highest);
-  const ThresholdIndex index(thresholds, lowest, width);
-  const std::vector<Point> points =
-      kept_points(pixels, count(pixels, index, thresholds.size() + 1, num_threads));
+inline std::size_t Cflow200Counts::ThresholdIndex::num_below(float score) const {
+  // Not max(0, ...): where the range is subnormal, 0 * infinity is NaN, and the comparison's order
+  // makes it 0.
+  const float scaled = (score - lowest_) * steps_per_score_;
+  const float guess = scaled > 0 ? std::min(scaled + 1, last_guess_) : 0;
+  std::size_t index = static_cast<std::size_t>(static_cast<std::int32_t>(guess));
+  while (!(padded_[index] < score)) --index;
+  while (padded_[index + 1] < score) ++index;
+  return index;
+}
+
+Cflow200Counts::Cflow200Counts(const CategoryPixels& pixels, const KeyRange& range, int num_threads)
+    : pixels_(pixels) {
+  const float lowest = score_of_key(range.lowest), highest = score_of_key(range.highest);
+  if (pixels.num_anomalous == 0)
+    undefined_because_ = "no_regions";
+  else if (pixels.num_normal == 0)
+    undefined_because_ = "no_normal_pixels";
+  else if (highest - lowest == 0)
+    undefined_because_ = "constant_scores";
+  else if (!std::isfinite(highest - lowest))
+    undefined_because_ = "score_range_overflows";
+  if (!undefined_because_.empty()) return;
+  index_ = ThresholdIndex(lowest, highest);
+  counts_.resize(static_cast<std::size_t>(num_threads));
+  for (ThreadCounts& counts : counts_) {
+    counts.normals.resize(index_.num_bins());
+    counts.weights.resize(index_.num_bins());
+  }
+}
+
+void Cflow200Counts::add(std::size_t image, std::span<const float> map, int thread) {
+  if (counts_.empty()) return;
+  ThreadCounts& counts = counts_[static_cast<std::size_t>(thread)];
+  for_each_stretch(
+      pixels_, image, map,
+      [&](std::span<const float> scores) {
+        for (std::size_t x = 0; x < scores.size(); ++x) {
+          ++counts.normals[index_.num_below(scores[x])][x % kLanes];
+        }
+      },
+      [&](std::span<const float> scores, std::uint32_t region) {
+        const std::uint64_t weight = pixels_.weights[region];
+        for (const float score : scores) counts.weights[index_.num_below(score)] += weight;
+      });
+}
+
+// Points with an FPR below the limit, by falling threshold: rising FPR.
+std::vector<Cflow200Counts::Point> Cflow200Counts::kept_points() const {
+  std::vector<Point> points;
+  std::uint64_t normals = 0, weight = 0;
+  for (std::size_t bin = index_.num_bins(); bin-- > 1;) {
+    for (const ThreadCounts& counts : counts_) {
+      for (const std::uint64_t lane : counts.normals[bin]) normals += lane;
+      weight += counts.weights[bin];
+    }
+    const double fpr = static_cast<double>(normals) / static_cast<double>(pixels_.num_normal);
+    if (!(fpr < kFprLimit)) break;
+    points.push_back(
+        {fpr, static_cast<double>(weight) / static_cast<double>(pixels_.total_weight)});
+  }
+  return points;
+}
+
+Cflow200 Cflow200Counts::result() const {
+  if (!undefined_because_.empty()) return {{}, undefined_because_};
+  const std::vector<Point> points = kept_points();
   if (points.size() < 2) return {{}, "fewer_than_two_points"};
   const double kept = points.back().fpr - points.front().fpr;
   if (kept == 0) return {{}, "equal_fpr"};

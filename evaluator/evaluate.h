@@ -45,10 +45,9 @@ struct EvaluateOptions {
 /// Metrics of each category, by name: what an evaluate job computes.
 ///
 /// Every rank brings the same predictions and truth and gets the same results. Category c is
-/// computed by rank c mod world_size, with the maps of one category in memory at a time; the
-/// number of ranks changes no bit. Throws JobError, on every rank alike, naming the image whose
-/// score or grid is NaN or infinite, or the category that failed; std::invalid_argument where sizes
-/// differ.
+/// computed by rank c mod world_size, with one map a thread in memory at a time; the number of
+/// ranks changes no bit. Throws JobError, on every rank alike, naming the image whose score or grid
+/// is NaN or infinite, or the category that failed; std::invalid_argument where sizes differ.
 [[nodiscard]] std::vector<CategoryResult> evaluate(const ImagePredictions& predictions,
                                                    const EvaluationTruth& truth,
                                                    const EvaluateOptions& options,

@@ -4,6 +4,7 @@
 #include "evaluator/bin_cells.h"
 #include "evaluator/normal_bins.h"
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,14 +18,15 @@ struct AnomalousPixel {
 
 struct AnomalousPixels {
   std::vector<AnomalousPixel> pixels;
-  KeyRange range;
+  KeyRange range, range_of_all;
 };
 
 void gather_anomalous(const CategoryPixels& category,
                       std::size_t image,
+                      std::span<const float> map,
                       AnomalousPixels& gathered) {
   for_each_stretch(
-      category, image, [](std::span<const float>) {},
+      category, image, map, [](std::span<const float>) {},
       [&](std::span<const float> scores, std::uint32_t region) {
         for (const float score : scores) gathered.pixels.push_back({score_key(score), region});
         gathered.range.include(key_range(scores));
@@ -112,14 +114,23 @@ void walk_bin(const std::vector<Share>& shares,
 
 }  // namespace
 
-ExactWalks exact_walks(const CategoryPixels& pixels, double aupro_limit, int num_threads) {
-  const std::size_t num_images = pixels.maps.size();
+ExactWalks exact_walks(const CategoryPixels& pixels, const PixelOptions& options) {
+  const std::size_t num_images = pixels.masks.size();
+  const int num_threads = options.num_threads;
   std::vector<AnomalousPixels> gathered(static_cast<std::size_t>(num_threads));
   for_each_item(num_threads, num_images, [&](std::size_t image, int thread) {
-    gather_anomalous(pixels, image, gathered[static_cast<std::size_t>(thread)]);
+    AnomalousPixels& own = gathered[static_cast<std::size_t>(thread)];
+    // Of normal images only cflow200 wants to know something beforehand: their range.
+    if (pixels.masks[image].runs.empty() && !options.cflow200) return;
+    const std::span<const float> map = pixels.map_of(image, thread);
+    gather_anomalous(pixels, image, map, own);
+    if (options.cflow200) own.range_of_all.include(key_range(map));
   });
-  KeyRange anomalous;
-  for (const AnomalousPixels& each : gathered) anomalous.include(each.range);
+  KeyRange anomalous, range_of_all;
+  for (const AnomalousPixels& each : gathered) {
+    anomalous.include(each.range);
+    range_of_all.include(each.range_of_all);
+  }
 
   const KeyBins bins(anomalous.lowest, anomalous.highest);
   std::vector<AnomalousBins> binned(gathered.size());
@@ -137,17 +148,22 @@ ExactWalks exact_walks(const CategoryPixels& pixels, double aupro_limit, int num
   for (AnomalousBins& each : binned) {
     shares.push_back({std::move(each), NormalBins(bins, is_occupied)});
   }
+  std::optional<Cflow200Counts> cflow200;
+  if (options.cflow200) cflow200.emplace(pixels, range_of_all, num_threads);
   for_each_item(num_threads, num_images, [&](std::size_t image, int thread) {
+    const std::span<const float> map = pixels.map_of(image, thread);
+    if (cflow200) cflow200->add(image, map, thread);
     NormalBins& normals = shares[static_cast<std::size_t>(thread)].normals;
     for_each_stretch(
-        pixels, image, [&](std::span<const float> scores) { normals.add(scores); },
+        pixels, image, map, [&](std::span<const float> scores) { normals.add(scores); },
         [](std::span<const float>, std::uint32_t) {});
     normals.publish();
   });
 
   const auto walks_from = [&](const Passed& above) {
-    return Walks{ScoreWalk(pixels.num_anomalous, pixels.num_normal, above.anomalous, above.normal),
-                 AuproWalk(pixels.num_normal, pixels.total_weight, aupro_limit, above.normal)};
+    return Walks{
+        ScoreWalk(pixels.num_anomalous, pixels.num_normal, above.anomalous, above.normal),
+        AuproWalk(pixels.num_normal, pixels.total_weight, options.aupro_limit, above.normal)};
   };
   std::vector<Walks> walks;
   for (const Passed& above : passed_above(shares, bins.num_bins))
@@ -167,7 +183,8 @@ ExactWalks exact_walks(const CategoryPixels& pixels, double aupro_limit, int num
   }
   KeyRange range = anomalous;
   for (const Share& share : shares) range.include(share.normals.range());
-  return {all.scores, all.aupro, range};
+  return {all.scores, all.aupro, range,
+          cflow200 ? cflow200->result() : Cflow200{{}, kCflow200NotAskedFor}};
 }
 
 }  // namespace assay

@@ -2,7 +2,9 @@
 
 #include "datasets/mask_runs.h"
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -49,6 +51,16 @@ struct PixelOptions {
 /// Throws std::invalid_argument on sizes that differ; DataError naming the image's index on NaN or
 /// infinity.
 [[nodiscard]] PixelMetrics pixel_metrics(std::span<const std::span<const float>> maps,
+                                         std::span<const MaskRuns> masks,
+                                         const PixelOptions& options = {});
+
+/// Where maps come from: the scores of image `image` for one of `num_threads` threads, good until
+/// that thread asks again.
+using MapSource = std::function<std::span<const float>(std::size_t image, int thread)>;
+
+/// The same where maps are made when asked for, so that never all are in memory: each at most
+/// twice, with the same bits, and those up to the first that is not finite once more.
+[[nodiscard]] PixelMetrics pixel_metrics(const MapSource& map_of,
                                          std::span<const MaskRuns> masks,
                                          const PixelOptions& options = {});
 

@@ -1,5 +1,4 @@
 #include "evaluator/category_pixels.h"
-#include "evaluator/cflow200.h"
 #include "evaluator/exact_pixels.h"
 #include "evaluator/metrics.h"
 
@@ -10,20 +9,17 @@
 namespace assay {
 namespace {
 
-void check_finite(std::span<const std::span<const float>> maps, std::span<const MaskRuns> masks) {
-  for (std::size_t i = 0; i < maps.size(); ++i) (void)finite_range(maps[i], i, masks[i].width);
+void check_finite(const CategoryPixels& category) {
+  for (std::size_t i = 0; i < category.masks.size(); ++i) {
+    (void)finite_range(category.map_of(i, /*thread=*/0), i, category.masks[i].width);
+  }
 }
 
-}  // namespace
-
-PixelMetrics pixel_metrics(std::span<const std::span<const float>> maps,
-                           std::span<const MaskRuns> masks,
-                           const PixelOptions& options) {
+PixelMetrics metrics_of(const CategoryPixels& category, const PixelOptions& options) {
   if (!(options.aupro_limit > 0 && options.aupro_limit <= 1)) {
     throw std::invalid_argument(fmt::format(
         "pixel_metrics: aupro_limit is {}, expected a number in (0, 1]", options.aupro_limit));
   }
-  const CategoryPixels category = category_pixels(maps, masks);
   PixelMetrics metrics;
   metrics.num_normal = category.num_normal;
   metrics.num_anomalous = category.num_anomalous;
@@ -34,25 +30,34 @@ PixelMetrics pixel_metrics(std::span<const std::span<const float>> maps,
     metrics.undefined_because = "no_normal_pixels";
   metrics.cflow200_undefined_because = metrics.undefined_because;
   if (!metrics.undefined_because.empty()) {
-    check_finite(maps, masks);  // An error all the same.
+    check_finite(category);  // An error all the same.
     return metrics;
   }
 
-  const ExactWalks walks = exact_walks(category, options.aupro_limit, options.num_threads);
-  if (!walks.range.is_finite()) check_finite(maps, masks);
+  const ExactWalks walks = exact_walks(category, options);
+  if (!walks.range.is_finite()) check_finite(category);
   metrics.auroc = walks.scores.auroc();
   metrics.ap = walks.scores.ap();
   metrics.f1max = walks.scores.f1max();
   metrics.f1max_threshold = score_of_key(walks.scores.best_key());
   metrics.aupro = walks.aupro.aupro();
-  if (options.cflow200) {
-    const Cflow200 cflow = aupro_cflow200(category, walks.range, options.num_threads);
-    metrics.aupro_cflow200 = cflow.value;
-    metrics.cflow200_undefined_because = cflow.undefined_because;
-  } else {
-    metrics.cflow200_undefined_because = kCflow200NotAskedFor;
-  }
+  metrics.aupro_cflow200 = walks.cflow200.value;
+  metrics.cflow200_undefined_because = walks.cflow200.undefined_because;
   return metrics;
+}
+
+}  // namespace
+
+PixelMetrics pixel_metrics(std::span<const std::span<const float>> maps,
+                           std::span<const MaskRuns> masks,
+                           const PixelOptions& options) {
+  return metrics_of(category_pixels(maps, masks), options);
+}
+
+PixelMetrics pixel_metrics(const MapSource& map_of,
+                           std::span<const MaskRuns> masks,
+                           const PixelOptions& options) {
+  return metrics_of(category_pixels(map_of, masks), options);
 }
 
 }  // namespace assay

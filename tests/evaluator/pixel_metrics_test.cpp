@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -148,6 +149,26 @@ TEST(PixelMetrics, GiveTheSameBitsForEveryNumberOfThreads) {
 }
 
 // More normal pixels in one bin than a line or a block of NormalBins holds.
+TEST(PixelMetrics, NeedOneMapAThreadAtATimeAndEachTwice) {
+  std::mt19937 rng(13);
+  const std::vector<PixelImage> images = random_images(rng, {.num_images = 9, .levels = 0});
+  std::vector<MaskRuns> masks;
+  for (const PixelImage& image : images) {
+    masks.push_back(oracle::flood_fill(image.mask, image.height, image.width, 8));
+  }
+  for (const int num_threads : {1, 3}) {
+    std::vector<Scores> buffers(num_threads);
+    std::vector<std::atomic<int>> asked(images.size());
+    const auto map_of = [&](std::size_t image, int thread) {
+      ++asked[image];
+      return std::span<const float>(buffers[thread] = images[image].scores);
+    };
+    expect_same_bits(pixel_metrics(map_of, masks, {.num_threads = num_threads}),
+                     metrics_of(images));
+    for (const auto& times : asked) EXPECT_EQ(times, 2);
+  }
+}
+
 TEST(PixelMetrics, AgreeWithTheDefinitionsWhereManyPixelsShareAFewScores) {
   PixelImage image{60, 120, Scores(7200), Labels(7200, 0)};
   std::mt19937 rng(19);

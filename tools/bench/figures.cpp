@@ -73,7 +73,7 @@ const Row kRows[] = {
      100, 70, "patch"},
     {"feature_read", "features, warm, without a copy", "GB/s", Quantity::kRate, 1e-9, 8, "byte"},
     {"evaluation_memory", "memory of an evaluation, over one category's maps", "times",
-     Quantity::kRatio, 1, 1.6, ""},
+     Quantity::kRatio, 1, 1.0, ""},
     {"binned_memory", "memory of binned, whatever the images", "MB", Quantity::kRatio, 1, 4, ""},
 };
 

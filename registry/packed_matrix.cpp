@@ -11,8 +11,12 @@ namespace {
 
 // As many rows as registers allow: 12 of 16 hold sums.
 constexpr int kRows = 6;
-// Panels are read once from beyond the caches: how many of their rows ahead.
-constexpr std::int64_t kAhead = 16;
+// What a tile fetches for those of the next panel, which is read once, from beyond the caches: row
+// x * step / 2^16 of `first` beside row x of its own.
+struct Ahead {
+  const float* first;
+  std::int64_t step;
+};
 
 // kCount rows and 16 columns of C += A P over `depth` of the k: `a` with rows `k` apart, `panel`
 // [depth, 16], `c` with rows `n` apart. All loops over rows are unrolled: the sums are registers.
@@ -22,7 +26,8 @@ void multiply_tile(const float* __restrict a,
                    const float* __restrict panel,
                    std::int64_t depth,
                    float* __restrict c,
-                   std::int64_t n) {
+                   std::int64_t n,
+                   Ahead ahead) {
   __m256 left[kCount], right[kCount];
 #pragma GCC unroll 6
   for (int row = 0; row < kCount; ++row) {
@@ -32,7 +37,7 @@ void multiply_tile(const float* __restrict a,
   for (std::int64_t x = 0; x < depth; ++x) {
     const float* next = panel + x * PackedMatrix::kColumns;
     const __m256 p = _mm256_load_ps(next), q = _mm256_load_ps(next + 8);
-    __builtin_prefetch(next + kAhead * PackedMatrix::kColumns);
+    __builtin_prefetch(ahead.first + ((x * ahead.step) >> 16) * PackedMatrix::kColumns);
 #pragma GCC unroll 6
     for (int row = 0; row < kCount; ++row) {
       const __m256 value = _mm256_broadcast_ss(a + row * k + x);
@@ -47,7 +52,8 @@ void multiply_tile(const float* __restrict a,
   }
 }
 
-using Tile = void (*)(const float*, std::int64_t, const float*, std::int64_t, float*, std::int64_t);
+using Tile =
+    void (*)(const float*, std::int64_t, const float*, std::int64_t, float*, std::int64_t, Ahead);
 constexpr Tile kTiles[] = {
     nullptr,          multiply_tile<1>, multiply_tile<2>,    multiply_tile<3>,
     multiply_tile<4>, multiply_tile<5>, multiply_tile<kRows>};
@@ -64,8 +70,7 @@ PackedMatrix::PackedMatrix(const float* from,
     throw std::invalid_argument(
         fmt::format("a packed matrix of {} columns, expected a multiple of {}", n, kColumns));
   }
-  // The last prefetches point past the end: no access, but the same memory.
-  const auto count = static_cast<std::size_t>(k * n + kAhead * kColumns);
+  const auto count = static_cast<std::size_t>(k * n);
   values_.reset(new (std::align_val_t(64)) float[count]);
   float* to = values_.get();
   for (std::int64_t panel = 0; panel < n; panel += kColumns) {
@@ -92,14 +97,18 @@ void PackedMatrix::multiply(const float* a,
       std::copy_n(bias + first_panel * kColumns, count, to);
     }
   }
+  const std::int64_t tiles = (m + kRows - 1) / kRows;
   for (std::int64_t from = 0; from < k_; from += kDepth) {
     const std::int64_t depth = std::min(kDepth, k_ - from);
     for (std::int64_t panel = first_panel; panel < last_panel; ++panel) {
       const std::int64_t column = panel * kColumns;
       const float* values = values_.get() + column * k_ + from * kColumns;
-      for (std::int64_t row = 0; row < m; row += kRows) {
-        kTiles[std::min<std::int64_t>(kRows, m - row)](a + row * k_ + from, k_, values, depth,
-                                                       c + row * n_ + column, n_);
+      const float* next = panel + 1 < last_panel ? values + kColumns * k_ : values;
+      for (std::int64_t tile = 0; tile < tiles; ++tile) {
+        const std::int64_t row = tile * kRows;
+        kTiles[std::min<std::int64_t>(kRows, m - row)](
+            a + row * k_ + from, k_, values, depth, c + row * n_ + column, n_,
+            {next + tile * depth / tiles * kColumns, (std::int64_t{1} << 16) / tiles});
       }
     }
   }

@@ -3,8 +3,10 @@
 #include "core/comm/agree.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstring>
@@ -13,6 +15,8 @@ namespace assay {
 namespace {
 
 using Bytes = std::vector<std::byte>;
+
+constexpr std::int64_t kGrain = 1 << 16;  // Floats that a thread takes at least.
 
 // What a message starts with; a failure's text or the payload follows.
 struct Header {
@@ -136,14 +140,19 @@ void GradientSum::add(std::int64_t shard,
     offset += leaves[leaf].numel();
     if (!gradient[leaf].defined()) continue;
     const at::Tensor values = gradient[leaf].to(at::kFloat).contiguous();
-    const std::span flat(values.const_data_ptr<float>(), static_cast<std::size_t>(values.numel()));
-    if (bad_shard_ < 0 && !all_finite(flat)) bad_shard_ = shard;
-    if (comm_.rank() == 0) {
-      double* sum = first_.data() + begin;
-      for (std::size_t i = 0; i < flat.size(); ++i) sum[i] += flat[i];
-    } else {
-      std::ranges::copy(flat, rows_.back().begin() + begin);
-    }
+    const auto* data = values.const_data_ptr<float>();
+    std::atomic<bool> finite = true;
+    at::parallel_for(0, values.numel(), kGrain, [&](std::int64_t from, std::int64_t to) {
+      const std::span flat(data + from, static_cast<std::size_t>(to - from));
+      if (!all_finite(flat)) finite = false;
+      if (comm_.rank() == 0) {
+        double* sum = first_.data() + begin + from;
+        for (std::size_t i = 0; i < flat.size(); ++i) sum[i] += flat[i];
+      } else {
+        std::ranges::copy(flat, rows_.back().begin() + begin + from);
+      }
+    });
+    if (bad_shard_ < 0 && !finite) bad_shard_ = shard;
   }
 }
 
@@ -152,6 +161,7 @@ Bytes GradientSum::part_for(int rank, const std::string& failure) const {
   const auto [begin, end] = slice_of(size_, rank, comm_.world_size());
   const Header header{.failed = 0, .value = bad_shard_};
   if (comm_.rank() == 0) {
+    if (rank == 0) return message(header, {});  // It has its own.
     return message(header, std::as_bytes(std::span(first_).subspan(begin, end - begin)));
   }
   std::vector<float> slices;
@@ -169,17 +179,26 @@ GradientSum::Result GradientSum::reduce(const std::string& failure) {
     if (const auto bad = header_of(bytes).value; bad >= 0) return {.sum = {}, .bad_shard = bad};
   }
 
-  const auto first = payload<double>(received[0]);
-  std::vector<double> sum(first.begin(), first.end());
+  const auto [own_begin, own_end] = slice_of(size_, comm_.rank(), comm_.world_size());
+  std::vector<double> sum = std::move(first_);
+  if (comm_.rank() == 0) {
+    sum.resize(static_cast<std::size_t>(own_end));  // Its slice is the first one.
+  } else {
+    const auto first = payload<double>(received[0]);
+    sum.assign(first.begin(), first.end());
+  }
   for (std::size_t from = 1; from < received.size(); ++from) {
     const auto values = payload<float>(received[from]);
     for (std::size_t begin = 0; begin < values.size(); begin += sum.size()) {
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += values[begin + i];
     }
   }
-  const std::vector<float> rounded(sum.begin(), sum.end());
-  const auto slices = comm_.all_gather(std::as_bytes(std::span(rounded)));
   Result result{.sum = at::empty({size_}, at::kFloat), .bad_shard = std::nullopt};
+  const std::span rounded(result.sum.mutable_data_ptr<float>() + own_begin, sum.size());
+  at::parallel_for(0, std::ssize(sum), kGrain, [&](std::int64_t from, std::int64_t to) {
+    std::copy(sum.begin() + from, sum.begin() + to, rounded.begin() + from);
+  });
+  const auto slices = comm_.all_gather(std::as_bytes(rounded));
   auto* out = static_cast<std::byte*>(result.sum.data_ptr());
   for (const Bytes& slice : slices) out = std::ranges::copy(slice, out).out;
   return result;

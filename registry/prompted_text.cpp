@@ -98,19 +98,24 @@ void enter_block(Rows& prefix, const DeepPrompts& deep, std::int64_t block) {
   prefix.count = prefix.x.size(0);
 }
 
+// What has one row for each row of all parts along `dim`, cut into theirs. One operation: its
+// backward joins the pieces, where that of a slice fills the rest with zeros.
+std::vector<at::Tensor> cut(const at::Tensor& of_all,
+                            const std::vector<Rows>& parts,
+                            std::int64_t dim) {
+  std::vector<std::int64_t> sizes;
+  for (const Rows& part : parts) sizes.push_back(part.size());
+  return of_all.split_with_sizes(sizes, dim);
+}
+
 // The heads of each part, [P, heads, S, 64], from those of all rows, [1, heads, rows, 64].
 std::vector<Heads> split_heads(const Heads& all, const std::vector<Rows>& parts) {
-  std::vector<Heads> heads;
-  std::int64_t first = 0;
-  for (const Rows& part : parts) {
-    const auto own = [&](const at::Tensor& of_all) {
-      return of_all[0]
-          .narrow(1, first, part.size())
-          .unflatten(1, {part.prompts, part.count})
-          .transpose(0, 1);
-    };
-    heads.push_back({own(all.q), own(all.k), own(all.v)});
-    first += part.size();
+  std::vector<Heads> heads(parts.size());
+  for (at::Tensor Heads::*which : {&Heads::q, &Heads::k, &Heads::v}) {
+    const std::vector<at::Tensor> own = cut((all.*which).squeeze(0), parts, 1);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      heads[i].*which = own[i].unflatten(1, {parts[i].prompts, parts[i].count}).transpose(0, 1);
+    }
   }
   return heads;
 }
@@ -139,11 +144,8 @@ void pass_block(const TransformerBlock& weights,
     if (is_last) parts[i].keep(parts[i].count - 1, 1);
   }
   const at::Tensor x = finish_block(weights, joined(parts), at::cat(attended), activation);
-  std::int64_t first = 0;
-  for (Rows& part : parts) {
-    part.x = x.narrow(0, first, part.size());
-    first += part.size();
-  }
+  const std::vector<at::Tensor> own = cut(x, parts, 0);
+  for (std::size_t i = 0; i < parts.size(); ++i) parts[i].x = own[i];
 }
 
 }  // namespace

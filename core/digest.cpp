@@ -25,10 +25,16 @@ void openssl_check(int code, const char* call) {
   if (code != 1) throw Error("{} failed", call);
 }
 
+/// Looked up once: by its name that costs as much as hashing a short text.
+const EVP_MD* sha256_method() {
+  static const EVP_MD* const method = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return method;
+}
+
 class Sha256 {
  public:
   Sha256() : context_(EVP_MD_CTX_new()) {
-    openssl_check(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr), "EVP_DigestInit_ex");
+    openssl_check(EVP_DigestInit_ex(context_.get(), sha256_method(), nullptr), "EVP_DigestInit_ex");
   }
   void update(std::span<const std::byte> bytes) {
     openssl_check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()), "EVP_DigestUpdate");

@@ -157,17 +157,19 @@ std::optional<double> Statement::optional_real(int column) const {
   return is_null(column) ? std::nullopt : std::optional(real(column));
 }
 
-Transaction::Transaction(Database& database) : database_(database) {
-  database_.prepare("BEGIN IMMEDIATE").run();
+Transaction::Transaction(Database& database)
+    : database_(database), inner_(sqlite3_get_autocommit(database.handle_.get()) == 0) {
+  database_.prepare(inner_ ? "SAVEPOINT inner" : "BEGIN IMMEDIATE").run();
 }
 
 Transaction::~Transaction() {
   // A failed statement may have rolled back already: then this one fails, and nothing is lost.
-  if (open_) sqlite3_exec(database_.handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+  const char* sql = inner_ ? "ROLLBACK TO inner; RELEASE inner" : "ROLLBACK";
+  if (open_) sqlite3_exec(database_.handle_.get(), sql, nullptr, nullptr, nullptr);
 }
 
 void Transaction::commit() {
-  database_.prepare("COMMIT").run();
+  database_.prepare(inner_ ? "RELEASE inner" : "COMMIT").run();
   open_ = false;
 }
 

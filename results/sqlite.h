@@ -97,7 +97,8 @@ class Statement {
 };
 
 /// All or nothing: rolls back unless `commit` was reached. Takes the write lock at once, so that
-/// nothing fails half-way for another writer's sake.
+/// nothing fails half-way for another writer's sake. Within another one it is a part of that, which
+/// can fail alone.
 class Transaction {
  public:
   explicit Transaction(Database& database);
@@ -109,7 +110,7 @@ class Transaction {
 
  private:
   Database& database_;
-  bool open_ = true;
+  bool inner_, open_ = true;
 };
 
 }  // namespace assay

@@ -119,6 +119,16 @@ Store::Store(const std::filesystem::path& path)
   bring_up_to_date(database_, store_schema());
 }
 
+void Store::gather() {
+  if (!gathered_) gathered_.emplace(database_);
+}
+
+void Store::save() {
+  if (!gathered_) return;
+  gathered_->commit();
+  gathered_.reset();
+}
+
 void Store::put_jobs(const std::vector<JobRecord>& jobs) {
   Statement job = database_.prepare(
       "INSERT INTO jobs (id, kind, spec, cost_class, work) VALUES (?, ?, ?, ?, ?) "
@@ -192,42 +202,50 @@ std::int64_t Store::environment_id(const SharedJson& facts) {
   Statement find = database_.prepare("SELECT id FROM environment WHERE facts = ?");
   find.bind(1, text);
   if (!find.step()) throw StoreError("the environment was not stored");
-  return find.integer(0);
+  environment_ = facts;
+  environment_id_ = find.integer(0);
+  return *environment_id_;
 }
 
-Attempt Store::begin_attempt(const AttemptStart& start, const std::filesystem::path& job_folder) {
-  Transaction transaction(database_);
+Attempt Store::next_attempt(const AttemptStart& start,
+                            const std::filesystem::path& job_folder) const {
   Statement last = database_.prepare("SELECT coalesce(max(number), 0) FROM attempts WHERE job = ?");
   last.bind(1, start.job);
   const std::int64_t number = (last.step() ? last.integer(0) : 0) + 1;
-  const std::int64_t environment = environment_id(start.environment);
-  Attempt attempt{
-      .job = start.job,
-      .number = number,
-      .gang = start.gang,
-      .ranks = start.ranks,
-      .host = start.host,
-      .pid = start.pid,
-      .started_at = utc_now(),
-      .ended_at = {},
-      .seconds = {},
-      .outcome = "running",
-      .message = {},
-      .log_path = (job_folder / fmt::format("attempt-{}", number) / "rank0.log").string(),
-      .cpu_capability = start.cpu_capability,
-      .threads = start.threads,
-      .environment = start.environment};
-  insert_attempt(attempt, environment);
-  attempt.id = database_.last_insert_id();
-  database_.prepare("UPDATE jobs SET state = 'running' WHERE id = ?").bind(1, start.job).run();
+  return {.job = start.job,
+          .number = number,
+          .gang = start.gang,
+          .ranks = start.ranks,
+          .host = start.host,
+          .pid = start.pid,
+          .started_at = utc_now(),
+          .ended_at = {},
+          .seconds = {},
+          .outcome = "running",
+          .message = {},
+          .log_path = fmt::format("{}/attempt-{}/rank0.log", job_folder.native(), number),
+          .cpu_capability = start.cpu_capability,
+          .threads = start.threads,
+          .environment = start.environment};
+}
+
+void Store::begin(Attempt& attempt) {
+  // Before the transaction: what that rolls back would have no id.
+  const std::int64_t environment = environment_id(attempt.environment);
+  Transaction transaction(database_);
+  const std::int64_t id = insert_attempt(attempt, environment);
+  database_.prepare("UPDATE jobs SET state = 'running' WHERE id = ?").bind(1, attempt.job).run();
   transaction.commit();
-  // Only now: what was rolled back has no id.
-  environment_ = start.environment;
-  environment_id_ = environment;
+  attempt.id = id;
+}
+
+Attempt Store::begin_attempt(const AttemptStart& start, const std::filesystem::path& job_folder) {
+  Attempt attempt = next_attempt(start, job_folder);
+  begin(attempt);
   return attempt;
 }
 
-void Store::insert_attempt(const Attempt& attempt, std::int64_t environment) {
+std::int64_t Store::insert_attempt(const Attempt& attempt, std::int64_t environment) {
   Statement insert = database_.prepare(
       "INSERT INTO attempts (job, number, gang, ranks, host, pid, started_at, ended_at, seconds, "
       "outcome, exit_code, signal, message, log_path, cpu_capability, threads, environment) "
@@ -240,6 +258,7 @@ void Store::insert_attempt(const Attempt& attempt, std::int64_t environment) {
   insert.bind(10, attempt.outcome).bind(11, attempt.exit_code).bind(12, attempt.signal);
   insert.bind(13, attempt.message).bind(14, attempt.log_path).bind(15, attempt.cpu_capability);
   insert.bind(16, attempt.threads).bind(17, environment).run();
+  return database_.last_insert_id();
 }
 
 void Store::put_result(const std::string& job,
@@ -261,14 +280,7 @@ void Store::put_result(const std::string& job,
   }
 }
 
-Attempt Store::finish_attempt(Attempt attempt, const AttemptEnd& end, const JobResult* result) {
-  attempt.ended_at = utc_now();
-  attempt.seconds = end.seconds > 0 ? std::optional(end.seconds) : std::nullopt;
-  attempt.outcome = end.outcome;
-  attempt.exit_code = end.exit_code;
-  attempt.signal = end.signal;
-  attempt.message = end.message;
-  Transaction transaction(database_);
+void Store::set_end(const Attempt& attempt) {
   Statement update = database_.prepare(
       "UPDATE attempts SET ended_at = ?, seconds = ?, outcome = ?, exit_code = ?, signal = ?, "
       "message = ? WHERE id = ? RETURNING id");
@@ -277,6 +289,22 @@ Attempt Store::finish_attempt(Attempt attempt, const AttemptEnd& end, const JobR
   update.bind(7, attempt.id);
   if (!update.step()) throw StoreError("attempt {} is not in the store", attempt.id);
   update.run();
+}
+
+Attempt Store::finish_attempt(Attempt attempt, const AttemptEnd& end, const JobResult* result) {
+  attempt.ended_at = utc_now();
+  attempt.seconds = end.seconds > 0 ? std::optional(end.seconds) : std::nullopt;
+  attempt.outcome = end.outcome;
+  attempt.exit_code = end.exit_code;
+  attempt.signal = end.signal;
+  attempt.message = end.message;
+  const std::int64_t environment = environment_id(attempt.environment);
+  Transaction transaction(database_);
+  if (attempt.id == 0) {
+    attempt.id = insert_attempt(attempt, environment);
+  } else {
+    set_end(attempt);
+  }
   if (end.outcome == "done") {
     if (result == nullptr) throw StoreError("job {} is done without a result", attempt.job);
     put_result(attempt.job, *result, attempt.ended_at);
@@ -326,8 +354,9 @@ void Store::adopt_results(const std::vector<std::pair<std::string, JobResult>>& 
 }
 
 void Store::add_attempt(const Attempt& attempt) {
+  const std::int64_t environment = environment_id(attempt.environment);
   Transaction transaction(database_);
-  insert_attempt(attempt, environment_id(attempt.environment));
+  insert_attempt(attempt, environment);
   set_state_after(attempt);
   transaction.commit();
 }

@@ -122,8 +122,8 @@ struct MetricValue {
 
 /// What a workspace remembers: studies, jobs, attempts, metrics (`schema.sql`).
 ///
-/// Only the coordinator writes. Each function that changes something is one transaction. Used by
-/// one thread at a time. Throws StoreError.
+/// Only the coordinator writes. Each function that changes something is one transaction, or part of
+/// one between `gather` and `save`. Used by one thread at a time. Throws StoreError.
 class Store {
  public:
   /// Opens the store at `path`, creating it where there is none. An older one is migrated after it
@@ -131,6 +131,11 @@ class Store {
   /// local file systems, a rollback journal elsewhere. Where its folder cannot be written the store
   /// is opened for reading alone.
   explicit Store(const std::filesystem::path& path);
+
+  /// What is written from here on others see, and a killed process has left, at `save` or not at
+  /// all: for what job folders say too, so that the next run finds it again.
+  void gather();
+  void save();
 
   /// Records what a study needs: its jobs (known ones keep their state and results) and its cells.
   /// A study of the same name forgets what it wanted before.
@@ -141,12 +146,18 @@ class Store {
   /// Records jobs that no study asked for (`assay train`, ...).
   void record_jobs(const std::vector<JobRecord>& jobs);
 
-  /// The job is running: a new attempt, numbered after those before. Its log is
+  /// The attempt that would begin now, numbered after those before; nothing is written. Its log is
   /// `<job folder>/attempt-<number>/rank0.log`.
+  [[nodiscard]] Attempt next_attempt(const AttemptStart& start,
+                                     const std::filesystem::path& job_folder) const;
+  /// The job is running: the attempt, which gets its key.
+  void begin(Attempt& attempt);
+  /// Both.
   Attempt begin_attempt(const AttemptStart& start, const std::filesystem::path& job_folder);
 
-  /// The attempt is over; returns it with its end. With outcome `done` the job is done, and result
-  /// and metrics land with it; with `failed` the job has failed; else it is planned again.
+  /// The attempt is over, whether its begin was recorded or not; returns it with its end. With
+  /// outcome `done` the job is done, and result and metrics land with it; with `failed` the job has
+  /// failed; else it is planned again.
   Attempt finish_attempt(Attempt attempt, const AttemptEnd& end, const JobResult* result = nullptr);
 
   /// The job is done though no attempt of it is open: its result was found on disk. `done_at`:
@@ -213,14 +224,16 @@ class Store {
   void put_result(const std::string& job, const JobResult& result, const std::string& done_at);
   [[nodiscard]] bool is_recorded(const StudyRecord& study, const std::string& plan_digest) const;
   std::int64_t environment_id(const SharedJson& facts);
-  void insert_attempt(const Attempt& attempt, std::int64_t environment);
+  std::int64_t insert_attempt(const Attempt& attempt, std::int64_t environment);
+  void set_end(const Attempt& attempt);
   void set_state_after(const Attempt& attempt);
   [[nodiscard]] std::vector<Attempt> select_attempts(std::string_view where,
                                                      std::string_view value) const;
 
   // Reading compiles statements, which SQLite does on the connection.
   mutable Database database_;
-  // Of the attempt that began last: the next one mostly has the same.
+  std::optional<Transaction> gathered_;
+  // Recorded last: the next attempt mostly has the same.
   SharedJson environment_;
   std::optional<std::int64_t> environment_id_;
 };

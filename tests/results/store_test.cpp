@@ -207,6 +207,26 @@ TEST_F(StoreTest, TwoConnectionsSeeEachOthersWork) {
   EXPECT_THAT(reader.done_jobs(), ElementsAre("a"));
 }
 
+TEST_F(StoreTest, WhatIsGatheredLandsTogetherAndIsSeenByItsWriterAtOnce) {
+  Store writer(path_);
+  const Store reader(path_);
+  writer.record_jobs({job("a"), job("b"), job("c")});
+  writer.gather();
+  const JobResult result{{}, {metric("a", 0.5)}};
+  writer.finish_attempt(begin(writer, "a"), {.outcome = "done"}, &result);
+  // Fails alone: what was gathered before stays.
+  const JobResult twice{{}, {metric("a", 0.5), metric("a", 0.6)}};
+  EXPECT_THROW(writer.adopt_result("b", twice), StoreError);
+  EXPECT_THAT(writer.done_jobs(), ElementsAre("a"));
+  EXPECT_THAT(reader.done_jobs(), IsEmpty());
+  EXPECT_EQ(begin(writer, "a").number, 2);
+  writer.save();
+  EXPECT_THAT(reader.attempts("a"), ::testing::SizeIs(2));
+  EXPECT_EQ(count("SELECT count(*) FROM metrics"), 1);
+  writer.adopt_result("c", {});  // On its own again.
+  EXPECT_THAT(reader.done_jobs(), ::testing::Contains("c"));
+}
+
 TEST_F(StoreTest, AWriterThatIsKilledInATransactionLeavesNothingOfIt) {
   { Store(path_).record_jobs({job("before")}); }
   const pid_t child = ::fork();
@@ -411,6 +431,21 @@ TEST(TransactionTest, RollsBackUnlessCommitted) {
   {
     Transaction transaction(database);
     database.execute("INSERT INTO t VALUES (1)");
+  }
+  Statement rows = database.prepare("SELECT count(*) FROM t");
+  ASSERT_TRUE(rows.step());
+  EXPECT_EQ(rows.integer(0), 0);
+}
+
+TEST(TransactionTest, OneWithinAnotherEndsWithIt) {
+  const TemporaryFolder folder;
+  Database database(folder / "t.db");
+  database.execute("CREATE TABLE t (x INTEGER)");
+  {
+    Transaction outer(database);
+    Transaction inner(database);
+    database.execute("INSERT INTO t VALUES (1)");
+    inner.commit();
   }
   Statement rows = database.prepare("SELECT count(*) FROM t");
   ASSERT_TRUE(rows.step());

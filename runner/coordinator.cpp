@@ -148,6 +148,7 @@ void Coordinator::send(int g, const std::string& id) {
   RunningGang& running = gang(g);
   expect(id, false);
   running.attempt = world_.begin_attempt(g, id);
+  begun_.insert(id);
   running.attempt_started = world_.now();
   running.deadline.reset();
   running.progress = nullptr;
@@ -207,8 +208,7 @@ void Coordinator::handle(int g, const GangEvent& event) {
       }
       break;
     case GangEvent::Kind::kProgress: running.progress = event.progress; break;
-    case GangEvent::Kind::kReady:
-    case GangEvent::Kind::kStarted: break;
+    case GangEvent::Kind::kReady: break;
   }
 }
 
@@ -324,7 +324,7 @@ void Coordinator::report_ended() {
   for (const std::string& id : scheduler_->take_ended()) {
     const bool failed = scheduler_->state(id) == JobState::kFailed;
     expect(id, false);
-    const EndedJob ended{id, label_(id), scheduler_->error(id)};
+    const EndedJob ended{id, label_(id), scheduler_->error(id), begun_.contains(id)};
     (failed ? report_.failed : report_.cancelled).push_back(ended);
     world_.say(failed ? fmt::format("failed: {}: {}", ended.label, ended.error)
                       : fmt::format("cancelled: {}", ended.label),

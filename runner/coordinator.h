@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace assay {
@@ -31,6 +32,7 @@ struct CoordinatorOptions {
 
 struct EndedJob {
   std::string id, label, error;
+  bool ran = false;  ///< In this run: it has a log.
 };
 
 struct RunReport {
@@ -97,6 +99,7 @@ class Coordinator {
   World& world_;
   TimeEstimate estimate_;
   std::set<std::string> expected_;
+  std::unordered_set<std::string> begun_;  // Jobs of which an attempt has.
   std::optional<Scheduler> scheduler_;
   std::vector<RunningGang> gangs_;
   double beats_read_ = 0;

@@ -5,6 +5,7 @@
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "runner/attempt_log.h"
 #include "runner/beat.h"
 #include "runner/channel.h"
 #include "runner/control_input.h"
@@ -64,10 +65,10 @@ class Events {
 };
 
 /// How rank 0 passes a stop on to ranks that do not communicate for a while (each encodes shards of
-/// its own): a file in the folder of the gang, or of the attempt that was cancelled.
+/// its own): a file in the folder of the gang, or one named after the attempt that was cancelled.
 class StopFile {
  public:
-  explicit StopFile(const std::filesystem::path& folder) : path_(folder / "stop") {}
+  explicit StopFile(std::filesystem::path path) : path_(std::move(path)) {}
 
   [[nodiscard]] bool exists() const { return ::access(path_.c_str(), F_OK) == 0; }
   bool make() const {
@@ -109,6 +110,7 @@ class Rank {
        int events)
       : gang_(gang),
         comm_(comm),
+        log_(gang.folder, comm.rank()),
         beat_(gang.folder, comm.rank()),
         watched_(of_jobs, beat_),
         input_(input),
@@ -133,18 +135,19 @@ class Rank {
   void run(const nlohmann::json& command, const RunJob& run_job) {
     const std::string job = command.at("job");
     const std::filesystem::path file = command.at("file").get<std::string>();
-    const StopFile stopped(gang_.folder), cancelled(file.parent_path());
+    const StopFile stopped(gang_.folder / "stop");
+    const StopFile cancelled(gang_.folder /
+                             fmt::format("cancelled-{}-{}", job, command.at("attempt").get<int>()));
     events_.start(command);
-    events_.send("started", {{"pid", ::getpid()}});
     JobControl control{.comm = watched_,
                        .progress =
                            [&](const nlohmann::json& progress) {
-                             beat_.tick();
+                             get_on();
                              events_.progress(progress);
                            },
                        .should_stop =
                            [&] {
-                             beat_.tick();
+                             get_on();
                              if (!input_) return stopped.exists() || cancelled.exists();
                              return (input_->stop_requested() && stopped.make()) ||
                                     (input_->cancelled(job) && cancelled.make());
@@ -152,28 +155,36 @@ class Rank {
     try {
       nlohmann::json run;
       agree(comm_, [&] {
-        log_to(file.parent_path(), comm_.rank());
+        log_.start(command.at("folder").get<std::string>());
         beat_.start_job();
         const std::string text = read_file(file);
         if (sha256(text) != command.at("sha256")) throw DataError("{}: is damaged", file.string());
         run = nlohmann::json::parse(text);
       });
       const JobEnd end = run_job(run, control);
+      log_.end();
       watched_.barrier();  // Done is what all ranks have done.
       events_.send(end == JobEnd::kDone ? "done" : "interrupted");
     } catch (const JobError& error) {
       const std::string why = error.what();
       fmt::print(stderr, "[job {} rank {}/{}] failed: {}\n", job.substr(0, 8), comm_.rank(),
                  comm_.world_size(), why);
+      log_.end();
       // As `agree` names std::bad_alloc, and LibTorch a GPU's.
       events_.send("failed", {{"error", cut(why)},
                               {"out_of_memory", why.find("out of memory") != std::string::npos}});
     }
-    log_to(gang_.folder, comm_.rank());
+  }
+
+  /// The job lives, and is none that is over at once.
+  void get_on() {
+    beat_.tick();
+    log_.keep();
   }
 
   const GangRank& gang_;
   Communicator& comm_;
+  AttemptLog log_;
   Beat beat_;
   WatchedCommunicator watched_;
   ControlInput* input_;

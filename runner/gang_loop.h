@@ -24,7 +24,7 @@ struct JobControl {
 
 enum class JobEnd { kDone, kInterrupted };
 
-/// Runs one job on this rank: `run` is the content of the attempt's run.json. Throws JobError, on
+/// Runs one job on this rank: `run` is the content of run.json. Throws JobError, on
 /// every rank alike (`core/comm/agree.h`), where the job fails for a reason of its own. Anything
 /// else that it throws ends the gang.
 using RunJob = std::function<JobEnd(const nlohmann::json& run, JobControl& control)>;
@@ -46,9 +46,9 @@ struct GangRank {
 /// `end`. To be called first in `main`, before any library has started. Returns the exit code.
 ///
 /// Messages to rank 0: {"do": "run", "job": id, "attempt": number, "file": run.json, "sha256": its
-/// digest}, {"do": "cancel", "job": id}, {"do": "stop"}, {"do": "end"}. From it: {"event": "ready"
-/// | "started" | "progress" | "done" | "interrupted" | "failed", "job": id, "attempt": number,
-/// ...}.
+/// digest, "folder": the attempt's, made when there is something to keep}, {"do": "cancel", "job":
+/// id}, {"do": "stop"}, {"do": "end"}. From it: {"event": "ready" | "progress" | "done" |
+/// "interrupted" | "failed", "job": id, "attempt": number, ...}.
 int run_gang(const GangRank& gang, const RunJob& run_job);
 
 }  // namespace assay

@@ -3,11 +3,14 @@
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/unique_handle.h"
 
-#include <algorithm>
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <set>
 
 namespace assay {
@@ -23,22 +26,12 @@ std::vector<nlohmann::json> parts_of(const nlohmann::json& spec) {
   return parts;
 }
 
-/// Whole or not there for every reader, though not after a power cut: what an attempt starts from
-/// is written again by the next one.
-void write_lightly(const std::filesystem::path& path, const std::string& text) {
-  const std::filesystem::path temporary = path.string() + ".partial";
-  std::error_code error;
-  std::filesystem::create_directories(path.parent_path(), error);
-  std::ofstream file(temporary, std::ios::binary);
-  file << text;
-  file.close();
-  if (file) std::filesystem::rename(temporary, path, error);
-  if (!file || error) {
-    const std::string why = error ? error.message() : std::strerror(errno);
-    std::filesystem::remove(temporary, error);
-    throw DataError("{}: write failed, {} bytes needed: {}", path.string(), text.size(), why);
-  }
-}
+struct FolderTraits {
+  using Handle = DIR*;
+  static Handle none() noexcept { return nullptr; }
+  static void close(Handle folder) noexcept { ::closedir(folder); }
+};
+using FolderHandle = UniqueHandle<FolderTraits>;
 
 }  // namespace
 
@@ -82,23 +75,58 @@ std::vector<std::string> datasets_of(const nlohmann::json& spec) {
   return {names.begin(), names.end()};
 }
 
-std::filesystem::path write_run(const JobRun& run, std::string& sha256) {
-  if (std::filesystem::remove(run.folder() / "result.json")) fsync_folder(run.folder());
-  write_lightly(run.folder() / "spec.json", canonical_json(run.spec) + "\n");
-  const std::filesystem::path file =
-      run.folder() / fmt::format("attempt-{}", run.attempt) / "run.json";
-  const std::string text = to_json(run).dump(1) + "\n";
-  write_lightly(file, text);
-  sha256 = assay::sha256(text);
-  return file;
+std::string write_run(const JobRun& run, const std::filesystem::path& file) {
+  const std::string text = to_json(run).dump() + "\n";
+  // Cut to its length after it was written, never to nothing before: ext4 would wait for the disk.
+  const Descriptor written(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+  const auto size = static_cast<ssize_t>(text.size());
+  if (!written || ::pwrite(written.get(), text.data(), text.size(), 0) != size ||
+      ::ftruncate(written.get(), size) != 0) {
+    throw DataError("{}: write failed, {} bytes needed: {}", file.string(), size,
+                    std::strerror(errno));
+  }
+  return sha256(text);
+}
+
+std::filesystem::path result_file(const Workspace& workspace, const std::string& id) {
+  std::filesystem::path file = workspace.result(id);
+  if (!std::filesystem::exists(file)) file = workspace.former_result(id);
+  return std::filesystem::exists(file) ? file : std::filesystem::path();
 }
 
 std::optional<nlohmann::json> read_result(const Workspace& workspace, const std::string& id) {
-  const std::filesystem::path file = workspace.job(id) / "result.json";
-  if (!std::filesystem::exists(file)) return std::nullopt;
+  const std::filesystem::path file = result_file(workspace, id);
+  if (file.empty()) return std::nullopt;
   nlohmann::json result = nlohmann::json::parse(read_file(file), nullptr, false);
   if (!result.is_object() || result.value("id", "") != id) return std::nullopt;
   return result;
+}
+
+std::unordered_set<std::string> listed_results(const Workspace& workspace) {
+  constexpr std::string_view kEnding = ".json";
+  std::unordered_set<std::string> ids;
+  std::error_code missing;
+  for (const auto& group : std::filesystem::directory_iterator(workspace.jobs(), missing)) {
+    // Thousands of entries: names alone, without a path object each.
+    const FolderHandle folder(::opendir(group.path().c_str()));
+    if (!folder) continue;
+    while (const dirent* entry = ::readdir(folder.get())) {
+      const std::string_view name = entry->d_name;
+      if (name.ends_with(kEnding)) ids.emplace(name.substr(0, name.size() - kEnding.size()));
+    }
+  }
+  return ids;
+}
+
+void remove_result(const Workspace& workspace, const std::string& id) {
+  for (const auto& file : {workspace.result(id), workspace.former_result(id)}) {
+    if (std::filesystem::remove(file)) fsync_folder(file.parent_path());
+  }
+}
+
+void make_durable(const Workspace& workspace, const std::string& id) {
+  fsync_folder(workspace.result(id).parent_path());
+  if (std::filesystem::exists(workspace.job(id))) fsync_folder(workspace.job(id));
 }
 
 nlohmann::json describe_files(const std::filesystem::path& folder,
@@ -121,11 +149,11 @@ std::string result_problem(const Workspace& workspace, const nlohmann::json& res
     const std::uintmax_t bytes = std::filesystem::file_size(path, missing);
     if (missing) return fmt::format("{}: {}", path.string(), missing.message());
     if (bytes != file.value("bytes", std::uintmax_t{0})) {
-      return fmt::format("{}: has {} bytes, result.json says {}", path.string(), bytes,
+      return fmt::format("{}: has {} bytes, its result says {}", path.string(), bytes,
                          file.value("bytes", std::uintmax_t{0}));
     }
     if (digests && sha256_file(path) != file.value("sha256", "")) {
-      return fmt::format("{}: has another SHA-256 than result.json says", path.string());
+      return fmt::format("{}: has another SHA-256 than its result says", path.string());
     }
   }
   return {};

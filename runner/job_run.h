@@ -9,11 +9,12 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_set>
 
 namespace assay {
 
 /// One attempt at a job, as the coordinator hands it to a gang: the identity, and beside it where
-/// things lie on this machine, which changes no number. Travels as `attempt-N/run.json`.
+/// things lie on this machine, which changes no number. Travels as `run.json` in the gang's folder.
 struct JobRun {
   std::string id;
   std::int64_t attempt = 0;  ///< Its number; 0: by hand.
@@ -27,6 +28,7 @@ struct JobRun {
 
   [[nodiscard]] Workspace paths() const { return {workspace}; }
   [[nodiscard]] std::filesystem::path folder() const { return paths().job(id); }
+  [[nodiscard]] std::filesystem::path result() const { return paths().result(id); }
 };
 
 [[nodiscard]] nlohmann::json to_json(const JobRun& run);
@@ -36,18 +38,34 @@ struct JobRun {
 /// The data sets that a job's spec names, each once.
 [[nodiscard]] std::vector<std::string> datasets_of(const nlohmann::json& spec);
 
-/// Makes the attempt's folder in that of its job, with spec.json beside it, and run.json in it; a
-/// result of a former attempt is removed. Returns run.json's path; `sha256` receives its digest.
-[[nodiscard]] std::filesystem::path write_run(const JobRun& run, std::string& sha256);
+/// In a gang's folder.
+inline constexpr const char* kRunFile = "run.json";
 
-/// result.json of a job: what makes it done. Nothing where there is none or it is not that job's.
+/// Writes run.json over that of the gang's last job, in place: whoever reads it compares the
+/// digest, which is returned. Throws DataError where the disk is full.
+[[nodiscard]] std::string write_run(const JobRun& run, const std::filesystem::path& file);
+
+/// Where it lies, or did in older builds; empty where there is none.
+[[nodiscard]] std::filesystem::path result_file(const Workspace& workspace, const std::string& id);
+
+/// The result of a job: what makes it done. Nothing where there is none or it is not that job's.
 [[nodiscard]] std::optional<nlohmann::json> read_result(const Workspace& workspace,
                                                         const std::string& id);
 
-/// What result.json says of the files beside it: `{"scores.h5": {"bytes": ..., "sha256": ...}}`, of
+/// The jobs of which a result is there, by its name alone; less those of older builds.
+[[nodiscard]] std::unordered_set<std::string> listed_results(const Workspace& workspace);
+
+/// The job is not done: what a former attempt has left is gone for good.
+void remove_result(const Workspace& workspace, const std::string& id);
+
+/// What a result says of the files beside it: `{"scores.h5": {"bytes": ..., "sha256": ...}}`, of
 /// those of `names` that are there.
 [[nodiscard]] nlohmann::json describe_files(const std::filesystem::path& folder,
                                             const std::vector<std::string>& names);
+
+/// A result that was found is on the disk: whoever wrote it may have died before it had seen to
+/// that.
+void make_durable(const Workspace& workspace, const std::string& id);
 
 /// What is wrong with the files that a job's result names: one is missing, or has another length
 /// or, where `digests`, another SHA-256. Empty where all is well.

@@ -284,10 +284,6 @@ std::string canonical_json(const json& value) {
 
 std::string identity(const json& spec) { return sha256(canonical_json(spec)); }
 
-std::string job_folder_name(std::string_view id) {
-  return std::string(id.substr(0, 2)) + "/" + std::string(id);
-}
-
 std::string file_name(std::string_view text, std::size_t limit) {
   const std::string mark = "~" + sha256(text).substr(0, 8);
   std::string name;

@@ -130,9 +130,6 @@ struct ProfileSpec {
 /// SHA-256 of the canonical JSON: a job's id.
 [[nodiscard]] std::string identity(const nlohmann::json& spec);
 
-/// `ab/abcdef...` below the workspace's `jobs/`.
-[[nodiscard]] std::string job_folder_name(std::string_view id);
-
 /// `text` as a file name for people: at most `limit` bytes of whole UTF-8 characters, no '/' or
 /// control characters. What is cut or replaced is told apart by a digest at the end
 /// (`cases.md` S05).

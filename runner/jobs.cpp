@@ -167,12 +167,13 @@ JobEnd run_job(const JobRun& run, Loaded& loaded, JobControl& control) {
   result["kind"] = to_string(run.kind);
   result["ranks"] = control.comm.world_size();
   result["device"] = loaded.device.name();
-  result["spec"] = run.spec;  // Durable with the result, unlike spec.json.
+  result["spec"] = run.spec;
+  if (run.hints.contains("plan")) result["plan"] = run.hints["plan"];
   if (run.attempt > 0) result["attempt"] = run.attempt;
   agree(control.comm, [&] {
     if (control.comm.rank() != 0) return;
     result["files"] = describe_files(run.folder(), {"checkpoint.safetensors", "scores.h5"});
-    write_file_atomically(run.folder() / "result.json", result.dump(1) + "\n");
+    write_file_atomically(run.result(), result.dump(1) + "\n");
   });
   return JobEnd::kDone;
 }

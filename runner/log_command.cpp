@@ -1,4 +1,5 @@
 #include "core/error.h"
+#include "runner/attempt_log.h"
 #include "runner/commands.h"
 #include "runner/lease.h"
 #include "runner/look.h"
@@ -22,14 +23,17 @@ struct LogArguments {
   bool failed = false, follow = false;
 };
 
-std::filesystem::path log_of(const Attempt& attempt, int rank) {
-  return std::filesystem::path(attempt.log_path).parent_path() / fmt::format("rank{}.log", rank);
+std::filesystem::path log_of(const Attempt& attempt, const LogArguments& arguments) {
+  const auto gang = arguments.places.paths().gangs() / std::to_string(attempt.gang);
+  return attempt_log(gang, attempt, arguments.rank);
 }
 
-void print_head(const Attempt& attempt, int rank) {
+void print_head(const Attempt& attempt, const LogArguments& arguments) {
+  const std::filesystem::path log = log_of(attempt, arguments);
+  const bool silent = attempt.outcome != "running" && !std::filesystem::exists(log);
   say(stderr, fmt::format("job {} attempt {} ({}{}{}): {}\n", attempt.job.substr(0, 12),
                           attempt.number, attempt.outcome, attempt.message.empty() ? "" : ": ",
-                          attempt.message, log_of(attempt, rank).string()));
+                          attempt.message, silent ? "nothing printed" : log.string()));
 }
 
 /// Prints what a file has from `offset` on, and moves it; false where nobody reads any more.
@@ -58,15 +62,15 @@ int follow(const LogArguments& arguments) {
     for (const Attempt& attempt : attempts) {
       if (attempt.number < shown || (shown == 0 && &attempt != &attempts.back())) continue;
       if (attempt.number > shown) {
-        print_head(attempt, arguments.rank);
+        print_head(attempt, arguments);
         shown = attempt.number;
         offset = 0;
       }
-      if (!print_from(log_of(attempt, arguments.rank), offset)) return 0;
+      if (!print_from(log_of(attempt, arguments), offset)) return 0;
     }
     const std::string outcome = attempts.empty() ? "" : attempts.back().outcome;
     if (!held || outcome == "done" || outcome == "failed") {
-      if (!attempts.empty()) print_head(attempts.back(), arguments.rank);
+      if (!attempts.empty()) print_head(attempts.back(), arguments);
       return 0;
     }
     std::this_thread::sleep_for(kInterval);
@@ -102,9 +106,9 @@ int log_command(const LogArguments& arguments) {
   for (const std::string& job : jobs) {
     const std::vector<Attempt> attempts = store.attempts(job);
     const Attempt& attempt = chosen_attempt(attempts, job, arguments.attempt);
-    print_head(attempt, arguments.rank);
+    print_head(attempt, arguments);
     std::streamoff offset = 0;
-    if (!print_from(log_of(attempt, arguments.rank), offset)) break;
+    if (!print_from(log_of(attempt, arguments), offset)) break;
   }
   return 0;
 }

@@ -1,6 +1,7 @@
 // assay: the command line, without LibTorch.
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/nearest_name.h"
 #include "runner/commands.h"
 #include "runner/installation.h"
@@ -83,6 +84,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // `assay run ... | head -1` finishes its work.
   open_standard_descriptors();
+  keep_freed_memory();
   try {
     const int code = run(argc, argv);
     tell_follower(code);

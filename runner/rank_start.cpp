@@ -19,18 +19,16 @@ namespace {
 
 constexpr int kFirstFreeDescriptor = 10;  // Away from 0, 1, 2.
 
-}  // namespace
-
 void log_to(const std::filesystem::path& folder, int rank) {
   std::filesystem::create_directories(folder);
   const std::filesystem::path log = folder / fmt::format("rank{}.log", rank);
   const Descriptor file(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-  std::fflush(stdout);
-  std::fflush(stderr);
   if (!file || ::dup2(file.get(), 1) < 0 || ::dup2(file.get(), 2) < 0) {
     throw DataError("{}: cannot be opened: {}", log.string(), std::strerror(errno));
   }
 }
+
+}  // namespace
 
 ControlDescriptors start_rank(const std::filesystem::path& folder, int rank) {
   die_with_parent(SIGKILL, ::getppid());

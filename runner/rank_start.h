@@ -21,8 +21,4 @@ struct ControlDescriptors {
 /// allow is said in the log.
 void bind_to_cores(std::span<const int> cores);
 
-/// Sends descriptors 1 and 2 to `<folder>/rank<N>.log` and records the process there: one attempt
-/// of a job. Throws DataError where the folder cannot be written.
-void log_to(const std::filesystem::path& folder, int rank);
-
 }  // namespace assay

@@ -1,14 +1,13 @@
 #include "runner/real_world.h"
 
 #include "core/error.h"
-#include "runner/attempt_file.h"
+#include "runner/attempt_log.h"
 #include "runner/beat.h"
+#include "runner/job_run.h"
 #include "runner/process.h"
 
-#include <fcntl.h>
 #include <fmt/ranges.h>
 #include <poll.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -20,6 +19,10 @@ namespace assay {
 namespace {
 
 using nlohmann::json;
+
+// What happens within so long the store saves at once: a hundred jobs that are over at once cost
+// one transaction.
+constexpr double kSaveSeconds = 0.05;
 
 /// Facts of a gang's rank 0, from its event `ready`; less the job.
 AttemptStart attempt_start(const json& ready, int gang) {
@@ -34,9 +37,11 @@ AttemptStart attempt_start(const json& ready, int gang) {
 
 GangEvent event_from(const json& message) {
   using Kind = GangEvent::Kind;
-  static const std::map<std::string, Kind> kinds = {
-      {"ready", Kind::kReady}, {"started", Kind::kStarted},         {"progress", Kind::kProgress},
-      {"done", Kind::kDone},   {"interrupted", Kind::kInterrupted}, {"failed", Kind::kFailed}};
+  static const std::map<std::string, Kind> kinds = {{"ready", Kind::kReady},
+                                                    {"progress", Kind::kProgress},
+                                                    {"done", Kind::kDone},
+                                                    {"interrupted", Kind::kInterrupted},
+                                                    {"failed", Kind::kFailed}};
   const std::string name = message.value("event", "");
   const auto kind = kinds.find(name);
   if (kind == kinds.end()) throw CommError("a gang speaks of '{}', which is no event", name);
@@ -46,10 +51,6 @@ GangEvent event_from(const json& message) {
           .error = message.value("error", ""),
           .out_of_memory = message.value("out_of_memory", false),
           .progress = message};
-}
-
-std::filesystem::path folder_of(const Attempt& attempt) {
-  return std::filesystem::path(attempt.log_path).parent_path();
 }
 
 /// `--cores 4,5`, where the slots have such.
@@ -81,7 +82,8 @@ RealWorld::RealWorld(const RealWorldOptions& options,
       store_(store),
       interrupts_(interrupts),
       view_(view),
-      on_state_(std::move(on_state)) {
+      on_state_(std::move(on_state)),
+      attempts_(options.workspace) {
   static_cast<void>(cancel_requests());  // Those of a run that is over.
 }
 
@@ -90,11 +92,36 @@ double RealWorld::now() {
 }
 
 void RealWorld::wait(double seconds) {
+  record_done();
+  if (gathered_) seconds = std::clamp(*gathered_ + kSaveSeconds - now(), 0.0, seconds);
   std::vector<pollfd> descriptors = {{interrupts_.descriptor(), POLLIN, 0}};
   for (const auto& [g, running] : gangs_) {
     descriptors.push_back({running.gang->descriptor(), POLLIN, 0});
   }
   ::poll(descriptors.data(), descriptors.size(), static_cast<int>(std::ceil(1000 * seconds)));
+  if (gathered_ && now() >= *gathered_ + kSaveSeconds) save();
+}
+
+void RealWorld::gather() {
+  if (gathered_) return;
+  store_.gather();
+  gathered_ = now();
+}
+
+void RealWorld::save() {
+  record_done();
+  for (Attempt& attempt : begun_) {
+    if (attempt.id == 0) store_.begin(attempt);
+  }
+  store_.save();
+  gathered_.reset();
+}
+
+void RealWorld::record_done() {
+  for (const DoneAttempt& done : std::exchange(done_, {})) {
+    gather();
+    attempts_.append(store_.finish_attempt(done.attempt, done.end, &done.result));
+  }
 }
 
 std::vector<CancelRequest> RealWorld::cancel_requests() {
@@ -107,6 +134,11 @@ void RealWorld::show(const RunState& state) {
 }
 
 RealWorld::~RealWorld() {
+  try {
+    save();
+  } catch (const Error&) {
+    // Of a run that ends so; the next one finds in the folders what the store lacks.
+  }
   // The other ranks wait in MPI_Init for the one that has had nothing to do.
   if (options_.pool && !pool_ && std::uncaught_exceptions() == 0) start_pool();
 }
@@ -118,7 +150,7 @@ void RealWorld::start_pool() {
 }
 
 void RealWorld::start_gang(int gang, const std::vector<Slot>& slots) {
-  const auto folder = options_.workspace.gangs() / std::to_string(gang);
+  const std::filesystem::path folder = gang_folder(gang);
   if (options_.pool) {
     if (!pool_) start_pool();
     gangs_[gang].gang =
@@ -139,13 +171,15 @@ void RealWorld::start_gang(int gang, const std::vector<Slot>& slots) {
 void RealWorld::run_job(int gang, const Attempt& attempt) {
   JobRun run = describe_(attempt.job);
   run.attempt = attempt.number;
-  std::string sha256;
-  const std::filesystem::path file = write_run(run, sha256);
+  remove_result(options_.workspace, attempt.job);
+  const std::filesystem::path file = gangs_.at(gang).gang->options().folder / kRunFile;
+  const std::string sha256 = write_run(run, file);
   send(gang, {{"do", "run"},
               {"job", attempt.job},
               {"attempt", attempt.number},
               {"file", file.string()},
-              {"sha256", sha256}});
+              {"sha256", sha256},
+              {"folder", folder_of(attempt).string()}});
 }
 
 void RealWorld::send(int gang, const json& message) {
@@ -205,15 +239,36 @@ void RealWorld::end_strays() {
 }
 
 Attempt RealWorld::begin_attempt(int gang, const std::string& job) {
+  gather();
   AttemptStart start = gangs_.at(gang).facts;
   start.job = job;
-  return store_.begin_attempt(start, options_.workspace.job(job));
+  return begun_.emplace_back(store_.next_attempt(start, options_.workspace.job(job)));
 }
 
-void RealWorld::finish_attempt(const Attempt& attempt,
+void RealWorld::finish_attempt(const Attempt& known,
                                const AttemptEnd& end,
                                const JobResult* result) {
-  write_attempt_file(store_.finish_attempt(attempt, end, result), folder_of(attempt));
+  Attempt attempt = known;
+  if (const auto begun = std::ranges::find(begun_, attempt.job, &Attempt::job);
+      begun != begun_.end()) {
+    attempt = std::move(*begun);
+    begun_.erase(begun);
+  }
+  const auto gang = static_cast<int>(attempt.gang);
+  // A gang that lives has seen to it.
+  if (result == nullptr || !gangs_.contains(gang)) keep_attempt_logs(gang_folder(gang), attempt);
+  if (result != nullptr) {
+    done_.push_back({std::move(attempt), end, *result});
+    return;
+  }
+  gather();
+  attempts_.append(store_.finish_attempt(attempt, end));
+  try {  // Without a result nothing else says what job this was.
+    write_file_atomically(options_.workspace.job(attempt.job) / "spec.json",
+                          store_.job(attempt.job).spec + "\n");
+  } catch (const DataError&) {
+    // A full disk, which has failed the job already.
+  }
 }
 
 void RealWorld::adopt(const std::string& job, const JobResult& result) {
@@ -221,13 +276,8 @@ void RealWorld::adopt(const std::string& job, const JobResult& result) {
 }
 
 bool RealWorld::has_result(const std::string& job) {
-  if (!jobs_folder_) {
-    const std::filesystem::path jobs = options_.workspace.jobs();
-    jobs_folder_ = Descriptor(::open(jobs.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  }
-  struct stat status {};
-  const std::string path = job_folder_name(job) + "/result.json";
-  return ::fstatat(jobs_folder_.get(), path.c_str(), &status, 0) == 0 && status.st_size > 0;
+  if (!results_) results_ = listed_results(options_.workspace);
+  return results_->contains(job) || std::filesystem::exists(options_.workspace.former_result(job));
 }
 
 std::optional<JobResult> RealWorld::complete_result(const std::string& job, ResultCheck check) {
@@ -239,12 +289,8 @@ std::optional<JobResult> RealWorld::complete_result(const std::string& job, Resu
     view_.line(problem, true);
     return std::nullopt;
   }
-  if (check == ResultCheck::kDigests) fsync_folder(options_.workspace.job(job));
-  JobResult recorded{.result = *result, .metrics = {}};
-  for (const json& row : result->value("metrics", json::array())) {
-    recorded.metrics.push_back(metric_row_from_json(row));
-  }
-  return recorded;
+  if (check == ResultCheck::kDigests) make_durable(options_.workspace, job);
+  return JobResult::of(*result);
 }
 
 }  // namespace assay

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "runner/attempt_file.h"
 #include "runner/gang.h"
 #include "runner/interrupts.h"
 #include "runner/job_run.h"
@@ -73,6 +74,9 @@ class RealWorld final : public World {
   [[nodiscard]] std::optional<JobResult> complete_result(const std::string& job,
                                                          ResultCheck check) override;
 
+  /// The store has all that happened; `wait` sees to that a moment later than it did.
+  void save();
+
  private:
   struct RunningGang {
     std::unique_ptr<Gang> gang;
@@ -80,7 +84,19 @@ class RealWorld final : public World {
     bool told_to_end = false;
   };
 
+  /// Done, for the store as soon as the gangs have their next jobs.
+  struct DoneAttempt {
+    Attempt attempt;
+    AttemptEnd end;
+    JobResult result;
+  };
+
   void send(int gang, const nlohmann::json& message);
+  void gather();
+  void record_done();
+  [[nodiscard]] std::filesystem::path gang_folder(int gang) const {
+    return options_.workspace.gangs() / std::to_string(gang);
+  }
   void start_pool();
 
   RealWorldOptions options_;
@@ -91,7 +107,11 @@ class RealWorld final : public World {
   std::function<void(const RunState&)> on_state_;
   std::optional<RankPool> pool_;  // Outlives its gangs.
   bool pool_lost_ = false;
-  Descriptor jobs_folder_;  // Paths of many jobs are looked up from here.
+  AttemptsFile attempts_;
+  std::vector<Attempt> begun_;  // That have not ended; without a key where the store lacks them.
+  std::vector<DoneAttempt> done_;
+  std::optional<double> gathered_;  // When the first of what the store has not saved was written.
+  std::optional<std::unordered_set<std::string>> results_;  // As the run has found them.
   std::map<int, RunningGang> gangs_;
 };
 

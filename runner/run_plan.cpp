@@ -84,7 +84,9 @@ RunReport run_plan(const Plan& plan,
     RealWorld world(
         world_options, [&](const std::string& id) { return describe(*by_id.at(id)); }, store,
         interrupts, view, on_state);
-    return Coordinator(std::move(some), label, how, world).run();
+    RunReport report = Coordinator(std::move(some), label, how, world).run();
+    world.save();
+    return report;
   };
   RunReport report = run(std::move(jobs), options);
   if (profiles.empty() || report.interrupted) return report;

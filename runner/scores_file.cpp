@@ -93,6 +93,7 @@ void write_scores(const std::filesystem::path& path,
                   const Scores& scores) {
   std::filesystem::path temporary = path;
   temporary += fmt::format(".{}.partial", ::getpid());
+  std::filesystem::create_directories(path.parent_path());
   try {
     write_content(temporary, job, manifest, scores);
     write_file_atomically(path, read_file(temporary));

@@ -29,9 +29,10 @@ void check_files(const fs::path& folder, const json& result, std::vector<std::st
   for (const auto& [name, digest] : digests) {
     const fs::path file = folder / name;
     if (!fs::is_regular_file(file)) {
-      problems.push_back(fmt::format("{}: is missing, result.json names it", file.string()));
+      problems.push_back(fmt::format("{}: is missing, its job's result names it", file.string()));
     } else if (sha256_file(file) != digest) {
-      problems.push_back(fmt::format("{}: its SHA-256 is not that of result.json", file.string()));
+      problems.push_back(
+          fmt::format("{}: its SHA-256 is not that of the job's result", file.string()));
     }
   }
 }
@@ -40,27 +41,27 @@ void check_job(const Store& store,
                const JobStatus& job,
                const Workspace& workspace,
                std::vector<std::string>& problems) {
-  const fs::path folder = workspace.job(job.id);
+  const fs::path file = workspace.result(job.id);
   const auto result = read_result(workspace, job.id);
   const std::string short_id = job.id.substr(0, 12);
   if (job.state != "done") {
     if (result) {
-      problems.push_back(fmt::format("job {}: done in {}, '{}' in the store; the next run takes it",
-                                     short_id, folder.string(), job.state));
+      problems.push_back(fmt::format("job {}: done by {}, '{}' in the store; the next run takes it",
+                                     short_id, file.string(), job.state));
     }
     return;
   }
   if (!result) {
     problems.push_back(fmt::format("job {}: done in the store, but {} is missing or not its own",
-                                   short_id, (folder / "result.json").string()));
+                                   short_id, file.string()));
     return;
   }
   if (*result != store.result(job.id)) {
     problems.push_back(
         fmt::format("job {}: the store's result is not that of {}; 'assay store rebuild'", short_id,
-                    (folder / "result.json").string()));
+                    file.string()));
   }
-  check_files(folder, *result, problems);
+  check_files(workspace.job(job.id), *result, problems);
 }
 
 }  // namespace
@@ -75,6 +76,8 @@ std::vector<std::string> check_workspace(const Store& store, const Workspace& wo
   for (const JobFolder& folder : job_folders(workspace)) {
     if (!folder.problem.empty()) {
       problems.push_back(folder.problem);
+    } else if (!known.contains(folder.id) && folder.spec.is_null()) {
+      problems.push_back(fmt::format("{}: says nowhere what job it is", folder.path.string()));
     } else if (!known.contains(folder.id)) {
       problems.push_back(
           fmt::format("{}: a job that the store does not know; 'assay store gc' or "

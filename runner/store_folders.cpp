@@ -2,9 +2,12 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "runner/job_run.h"
 #include "runner/job_spec.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 namespace assay {
 namespace {
@@ -12,24 +15,24 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  std::error_code missing;
-  std::vector<fs::path> paths;
-  for (const auto& entry : fs::directory_iterator(folder, missing)) paths.push_back(entry.path());
-  std::ranges::sort(paths);
-  return paths;
+/// The spec that the job's own files say, and in which.
+std::pair<json, fs::path> spec_in(const Workspace& workspace, const std::string& id) {
+  fs::path file = result_file(workspace, id);
+  if (!file.empty()) {
+    const json result = json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
+    if (result.is_object() && result.contains("spec")) return {result["spec"], file};
+  }
+  file = workspace.job(id) / "spec.json";
+  if (!fs::is_regular_file(file)) return {};
+  return {json::parse(read_file(file), nullptr, /*allow_exceptions=*/false), file};
 }
 
-JobFolder read_folder(const fs::path& path) {
-  JobFolder folder{.id = path.filename().string(), .path = path, .spec = {}, .problem = {}};
-  const fs::path file = path / "spec.json";
-  if (!fs::is_regular_file(file)) {
-    folder.problem = fmt::format("{}: has no spec.json", path.string());
-    return folder;
-  }
-  json spec = json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
-  if (!spec.is_object() || identity(spec) != folder.id) {
-    folder.problem = fmt::format("{}: its SHA-256 is not the folder's name", file.string());
+JobFolder read_folder(const Workspace& workspace, const std::string& id) {
+  JobFolder folder{.id = id, .path = workspace.job(id), .spec = {}, .problem = {}};
+  auto [spec, file] = spec_in(workspace, id);
+  if (file.empty()) return folder;
+  if (!spec.is_object() || identity(spec) != id) {
+    folder.problem = fmt::format("{}: the SHA-256 of its spec is not its name", file.string());
     return folder;
   }
   folder.spec = std::move(spec);
@@ -39,10 +42,15 @@ JobFolder read_folder(const fs::path& path) {
 }  // namespace
 
 std::vector<JobFolder> job_folders(const Workspace& workspace) {
-  std::vector<JobFolder> folders;
-  for (const fs::path& group : entries_of(workspace.root / "jobs")) {
-    for (const fs::path& path : entries_of(group)) folders.push_back(read_folder(path));
+  std::set<std::string> ids;  // A result, a folder or both.
+  std::error_code missing;
+  for (const auto& group : fs::directory_iterator(workspace.jobs(), missing)) {
+    for (const auto& entry : fs::directory_iterator(group.path(), missing)) {
+      if (entry.path().extension() != ".partial") ids.insert(entry.path().stem().string());
+    }
   }
+  std::vector<JobFolder> folders;
+  for (const std::string& id : ids) folders.push_back(read_folder(workspace, id));
   return folders;
 }
 

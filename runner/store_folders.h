@@ -10,12 +10,12 @@
 
 namespace assay {
 
-/// A folder below `jobs/`.
+/// What is below `jobs/` of one job: its result, its folder, or both.
 struct JobFolder {
   std::string id;
-  std::filesystem::path path;
-  nlohmann::json spec;  ///< Null where `problem` says why.
-  std::string problem;  ///< Empty where spec.json is there and its SHA-256 is the folder's name.
+  std::filesystem::path path;  ///< The folder's, whether there or not.
+  nlohmann::json spec;  ///< Null where there is none, as of a job that is not done, or `problem`.
+  std::string problem;  ///< Empty where the spec's SHA-256 is the id, or there is none.
 };
 
 /// All of them, by id.

@@ -1,5 +1,6 @@
 #include "core/digest.h"
 #include "core/error.h"
+#include "runner/job_run.h"
 #include "runner/job_spec.h"
 #include "runner/store_folders.h"
 #include "runner/store_tools.h"
@@ -97,9 +98,12 @@ std::vector<Garbage> find_garbage(const Store& store, const Workspace& workspace
     listed.insert(folder.id);
     const fs::path state = folder.path / "state.safetensors";
     if (!needed.jobs.contains(folder.id)) {
-      add(garbage, folder.path, "a job that no study needs");
-      garbage.back().job = folder.id;
-    } else if (fs::exists(folder.path / "result.json") && fs::exists(state) &&
+      for (const fs::path& path : {workspace.result(folder.id), folder.path}) {
+        if (!fs::exists(path)) continue;
+        add(garbage, path, "a job that no study needs");
+        garbage.back().job = folder.id;
+      }
+    } else if (fs::exists(state) && read_result(workspace, folder.id) &&
                !needed.states.contains(folder.id)) {
       add(garbage, state, "the state of a training from which none goes on");
     }

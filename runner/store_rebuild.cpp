@@ -31,20 +31,25 @@ std::vector<fs::path> attempt_folders(const fs::path& job) {
   return paths;
 }
 
-/// What the plan said of a job, from the last attempt's run.json; else what follows from the spec.
-JobRecord record_of(const JobFolder& folder) {
+/// What the plan said of a job, from its result or, of an older build, the last attempt's run.json;
+/// else what follows from the spec.
+JobRecord record_of(const JobFolder& folder, const Workspace& workspace) {
   JobRecord record{.id = folder.id,
                    .kind = folder.spec.at("kind"),
                    .spec = folder.spec.dump(),
                    .dependencies = needs_of(folder.spec),
                    .cost_class = cost_class_of(folder.spec),
                    .work = 0};
+  std::vector<json> plans;
   for (const fs::path& attempt : attempt_folders(folder.path)) {
     const fs::path file = attempt / "run.json";
     if (!fs::is_regular_file(file)) continue;
     const json run = json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
-    if (!run.is_object()) continue;
-    const json plan = run.value("hints", json::object()).value("plan", json::object());
+    if (run.is_object()) plans.push_back(run.value("hints", json::object()));
+  }
+  if (auto result = read_result(workspace, folder.id)) plans.push_back(std::move(*result));
+  for (const json& said : plans) {
+    const json plan = said.value("plan", json::object());
     record.dependencies = plan.value("dependencies", record.dependencies);
     record.cost_class = plan.value("cost_class", record.cost_class);
     record.work = plan.value("work", record.work);
@@ -87,17 +92,29 @@ std::string written_at(const fs::path& file) {
       std::chrono::file_clock::to_sys(fs::last_write_time(file))));
 }
 
-void adopt(const JobFolder& folder, const Workspace& workspace, Store& store, Rebuilt& rebuilt) {
-  std::string done_at;
+/// In the order of their numbers.
+std::map<std::int64_t, Attempt> attempts_of(const JobFolder& folder, const Attempts& ended) {
+  std::map<std::int64_t, Attempt> attempts;
+  if (const auto known = ended.find(folder.id); known != ended.end()) attempts = known->second;
   for (const fs::path& path : attempt_folders(folder.path)) {
-    const auto attempt = read_attempt_file(path);
-    if (!attempt) continue;
-    store.add_attempt(*attempt);
-    ++rebuilt.attempts;
-    if (attempt->outcome == "done") done_at = attempt->ended_at;
+    if (auto attempt = read_attempt_file(path)) attempts.emplace(attempt->number, *attempt);
   }
-  const fs::path file = folder.path / "result.json";
-  if (!fs::exists(file)) return;
+  return attempts;
+}
+
+void adopt(const JobFolder& folder,
+           const Attempts& ended,
+           const Workspace& workspace,
+           Store& store,
+           Rebuilt& rebuilt) {
+  std::string done_at;
+  for (const auto& [number, attempt] : attempts_of(folder, ended)) {
+    store.add_attempt(attempt);
+    ++rebuilt.attempts;
+    if (attempt.outcome == "done") done_at = attempt.ended_at;
+  }
+  const fs::path file = result_file(workspace, folder.id);
+  if (file.empty()) return;
   const auto result = read_result(workspace, folder.id);
   if (!result) {
     rebuilt.problems.push_back(fmt::format("{}: is damaged or another job's", file.string()));
@@ -134,9 +151,12 @@ Rebuilt rebuild_store(const Workspace& workspace) {
     std::map<std::string, JobRecord> records;
     std::vector<JobFolder> folders;
     for (JobFolder& folder : job_folders(workspace)) {
-      if (folder.problem.empty()) {
-        records.emplace(folder.id, record_of(folder));
+      if (folder.spec.is_object()) {
+        records.emplace(folder.id, record_of(folder, workspace));
         folders.push_back(std::move(folder));
+      } else if (folder.problem.empty()) {  // Of a job that has not ended.
+        rebuilt.problems.push_back(
+            fmt::format("{}: says nowhere what job it is", folder.path.string()));
       } else {
         rebuilt.problems.push_back(folder.problem);
       }
@@ -144,7 +164,8 @@ Rebuilt rebuild_store(const Workspace& workspace) {
     Store store(made);
     store.record_jobs(in_order(std::move(records)));
     rebuilt.jobs = static_cast<std::int64_t>(folders.size());
-    for (const JobFolder& folder : folders) adopt(folder, workspace, store, rebuilt);
+    const Attempts ended = read_attempts(workspace);
+    for (const JobFolder& folder : folders) adopt(folder, ended, workspace, store, rebuilt);
   }
   if (fs::exists(workspace.store())) {
     rebuilt.former = free_name(workspace.store());

@@ -22,7 +22,7 @@ struct Garbage {
   std::filesystem::path path;  ///< A file or a folder.
   std::string why;
   std::uintmax_t bytes = 0;
-  std::string job = {};  ///< Its id, where it is a job's folder.
+  std::string job = {};  ///< Its id, where it is a job's folder or result.
 };
 
 /// Jobs (by the store or by their folder alone), features, masks, kept training states and

@@ -158,6 +158,7 @@ int table_command(const TableArguments& arguments) {
 
 void print_outcome(const RunReport& report, const StudyArguments& arguments) {
   for (const EndedJob& job : report.failed) {
+    if (!job.ran) continue;  // Was said when it failed, and has no log.
     say(stderr, fmt::format("failed: {}: {}\n        assay log {} -w {}\n", job.label, job.error,
                             job.id.substr(0, 12), arguments.places.workspace));
   }

@@ -22,11 +22,13 @@ using namespace assay;
 /// A job that only leaves a durable result: what the runner itself costs (`assay bench-runner`).
 JobEnd run_noop(const nlohmann::json& run, Communicator& comm) {
   const JobRun noop = job_run_from_json(run);
-  const nlohmann::json result = {
-      {"id", noop.id}, {"kind", "noop"}, {"attempt", noop.attempt}, {"spec", noop.spec}};
+  const nlohmann::json result = {{"id", noop.id},
+                                 {"kind", "noop"},
+                                 {"attempt", noop.attempt},
+                                 {"spec", noop.spec},
+                                 {"plan", noop.hints.at("plan")}};
   agree(comm, [&] {
-    if (comm.rank() == 0)
-      write_file_atomically(noop.folder() / "result.json", result.dump(1) + "\n");
+    if (comm.rank() == 0) write_file_atomically(noop.result(), result.dump(1) + "\n");
   });
   return JobEnd::kDone;
 }

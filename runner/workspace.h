@@ -1,5 +1,7 @@
 #pragma once
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <string>
 
@@ -21,12 +23,24 @@ struct Workspace {
   [[nodiscard]] std::filesystem::path gangs() const { return root / "gangs"; }
   /// Requests to the coordinator (`runner/cancel_requests.h`).
   [[nodiscard]] std::filesystem::path cancel() const { return root / "cancel"; }
-  /// `jobs/ab/abcdef...`: spec.json, attempt-N/, checkpoint.safetensors, scores.h5, result.json,
-  /// whose atomic appearance is what makes a job done.
-  [[nodiscard]] std::filesystem::path job(const std::string& id) const {
-    return jobs() / id.substr(0, 2) / id;
-  }
   [[nodiscard]] std::filesystem::path jobs() const { return root / "jobs"; }
+  /// `jobs/ab/abcdef....json`, whose atomic appearance is what makes a job done: spec, plan and
+  /// what came out. Beside the job's folder, so that a job that leaves nothing else costs one file,
+  /// and listing 256 folders tells what is done.
+  [[nodiscard]] std::filesystem::path result(const std::string& id) const {
+    return fmt::format("{}/jobs/{:.2}/{}.json", root.native(), id, id);
+  }
+  /// `jobs/ab/abcdef...`: checkpoint.safetensors, scores.h5, attempt-N/ with logs; made when there
+  /// is something to keep. Of a job that has failed also spec.json.
+  [[nodiscard]] std::filesystem::path job(const std::string& id) const {
+    return fmt::format("{}/jobs/{:.2}/{}", root.native(), id, id);
+  }
+  /// Where older builds kept the result, which is still read.
+  [[nodiscard]] std::filesystem::path former_result(const std::string& id) const {
+    return job(id) / "result.json";
+  }
+  /// All attempts that have ended (`runner/attempt_file.h`).
+  [[nodiscard]] std::filesystem::path attempts() const { return jobs() / "attempts.jsonl"; }
 };
 
 }  // namespace assay

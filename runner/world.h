@@ -19,7 +19,7 @@ namespace assay {
 
 /// What a gang tells its coordinator.
 struct GangEvent {
-  enum class Kind { kReady, kStarted, kProgress, kDone, kInterrupted, kFailed };
+  enum class Kind { kReady, kProgress, kDone, kInterrupted, kFailed };
   Kind kind = Kind::kReady;
   std::string job = {};  ///< Of all but kReady; with the attempt's number.
   std::int64_t attempt = 0;
@@ -71,8 +71,8 @@ class World {
 
   /// Starts a gang with one rank a slot, which belong to it until it has ended. Throws CommError.
   virtual void start_gang(int gang, const std::vector<Slot>& slots) = 0;
-  /// Readies the attempt's folder, in which no result of a former attempt is left, and sends the
-  /// job. Throws DataError where the folder cannot be written: only this job fails.
+  /// Sends the job, of which no result of a former attempt is left. Throws DataError where the disk
+  /// is full: only this job fails.
   virtual void run_job(int gang, const Attempt& attempt) = 0;
   /// Lost where the gang is gone, which `receive` will tell.
   virtual void tell(int gang, Order order, const std::string& job) = 0;
@@ -93,6 +93,8 @@ class World {
   [[nodiscard]] virtual std::map<std::string, double> seconds_per_work() = 0;
   /// Attempts that a former coordinator has left without an end.
   [[nodiscard]] virtual std::vector<Attempt> open_attempts() = 0;
+  /// What begins and ends here the store may remember a moment later: not at all, where the
+  /// coordinator is killed before. Folders say it too.
   [[nodiscard]] virtual Attempt begin_attempt(int gang, const std::string& job) = 0;
   virtual void finish_attempt(const Attempt& attempt,
                               const AttemptEnd& end,

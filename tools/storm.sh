@@ -53,9 +53,10 @@ start() {  # start WORKSPACE RANKS
 state() {  # Everything that must not depend on what was killed when.
   "$assay" table "$folder/storm.toml" -w "$1" --data "$folder/data" --format csv
   (cd "$1" && find jobs -name checkpoint.safetensors -o -name scores.h5 | sort | xargs sha256sum)
-  (cd "$1" && find jobs -name result.json | sort | xargs grep -vE '"(attempt|ranks|resumed)"')
+  (cd "$1" && find jobs -mindepth 2 -maxdepth 2 -name "*.json" | sort | xargs grep -vE '"(attempt|ranks|resumed)"')
 }
 now_ms() { date +%s%3N; }
+writing() { compgen -G "$work/jobs/*/*.partial" >/dev/null || compgen -G "$work/jobs/*/*/*.partial" >/dev/null; }
 any_of() { local list=("$@"); [ ${#list[@]} -eq 0 ] || echo "${list[RANDOM % ${#list[@]}]}"; }
 # shellcheck disable=SC2046
 victims() {  # victims KIND: process ids
@@ -105,8 +106,8 @@ for ((round = 1; round <= rounds; )); do
   fi
   if [ $((RANDOM % 4)) = 0 ]; then
     deadline=$(($(now_ms) + usual))
-    while [ "$(now_ms)" -lt $deadline ] && ! compgen -G "$work/jobs/*/*/*.partial" >/dev/null; do :; done
-    ! compgen -G "$work/jobs/*/*/*.partial" >/dev/null || writes=$((writes + 1))
+    while [ "$(now_ms)" -lt $deadline ] && ! writing; do :; done
+    ! writing || writes=$((writes + 1))
   else
     sleep "$(printf '%d.%03d' $((RANDOM * usual / 32768 / 1000)) $((RANDOM % 1000)))"
   fi

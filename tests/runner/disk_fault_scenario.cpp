@@ -28,7 +28,7 @@ nlohmann::json work(const JobRun& run) {
   nlohmann::json result = {
       {"id", run.id}, {"attempt", run.attempt}, {"metrics", nlohmann::json::array()}};
   result["files"] = describe_files(run.folder(), {"checkpoint.safetensors"});
-  write_file_atomically(run.folder() / "result.json", result.dump(1) + "\n");
+  write_file_atomically(run.result(), result.dump(1) + "\n");
   return result;
 }
 
@@ -66,7 +66,7 @@ void run_study(const Workspace& workspace) {
     if (store.done_jobs().contains(id)) continue;
     const auto found = read_result(workspace, id);
     if (found && result_problem(workspace, *found, true).empty()) {
-      fsync_folder(workspace.job(id));
+      make_durable(workspace, id);
       store.adopt_result(id, job_result(*found));
       continue;
     }
@@ -80,8 +80,9 @@ void run_study(const Workspace& workspace) {
                .weights = "",
                .merges = "",
                .data = {}};
-    std::string sha256;
-    static_cast<void>(write_run(run, sha256));
+    std::filesystem::create_directories(workspace.gangs());
+    remove_result(workspace, id);
+    static_cast<void>(write_run(run, workspace.gangs() / kRunFile));
     const JobResult result = job_result(work(run));
     store.finish_attempt(attempt, {.outcome = "done", .seconds = 1}, &result);
     lease.beat();

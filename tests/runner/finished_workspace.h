@@ -34,8 +34,10 @@ class FinishedWorkspace {
 
   void finish(const Job& job, Store& store) {
     const std::filesystem::path folder = workspace_.job(job.id);
-    write_file_atomically(folder / "spec.json", job.spec_text.text());
-    nlohmann::json result = {{"id", job.id}, {"kind", to_string(job.kind)}};
+    nlohmann::json result = {{"id", job.id},
+                             {"kind", to_string(job.kind)},
+                             {"spec", job.spec()},
+                             {"plan", job.hints()["plan"]}};
     if (job.kind == JobKind::kTrain) {
       write_file_atomically(folder / "checkpoint.safetensors", "parameters of " + job.id);
       result["checkpoint_sha256"] = sha256("parameters of " + job.id);
@@ -58,11 +60,25 @@ class FinishedWorkspace {
                                            .environment = nlohmann::json{{"a", 1}}},
                                           folder);
     const JobResult recorded = JobResult::of(result);
-    write_file_atomically(folder / "result.json", result.dump());
+    write_file_atomically(workspace_.result(job.id), result.dump());
     attempt = store.finish_attempt(attempt, {.outcome = "done", .seconds = 2}, &recorded);
-    std::filesystem::create_directories(folder / "attempt-1");
-    write_attempt_file(attempt, folder / "attempt-1");
+    AttemptsFile(workspace_).append(attempt);
     write_file_atomically(features_of(job) / "test.0-of-1.h5", "features");
+  }
+
+  /// The files as builds laid them out that kept each job's in its folder.
+  void lay_out_as_before(const Plan& plan) {
+    const Attempts attempts = read_attempts(workspace_);
+    for (const Job& job : plan.jobs) {
+      const std::filesystem::path folder = workspace_.job(job.id);
+      const nlohmann::json run = {{"id", job.id}, {"attempt", 1}, {"hints", job.hints()}};
+      write_file_atomically(folder / "spec.json", job.spec_text.text());
+      write_file_atomically(folder / "attempt-1/run.json", run.dump());
+      write_file_atomically(folder / "attempt-1/exit.json",
+                            to_json(attempts.at(job.id).at(1)).dump());
+      std::filesystem::rename(workspace_.result(job.id), workspace_.former_result(job.id));
+    }
+    std::filesystem::remove(workspace_.attempts());
   }
 
   /// Of what it reads or, if it encodes, makes.

@@ -54,7 +54,8 @@ class GangTest : public ::testing::TestWithParam<int> {
                {"job", act},
                {"attempt", 1},
                {"file", file.string()},
-               {"sha256", sha256(text)}});
+               {"sha256", sha256(text)},
+               {"folder", (folder_ / act).string()}});
   }
 
   [[nodiscard]] std::string log(const std::string& act, int rank) const {
@@ -70,7 +71,7 @@ INSTANTIATE_TEST_SUITE_P(Ranks, GangTest, Values(1, 3));
 TEST_P(GangTest, RunsJobAfterJobAndEndsWhenTold) {
   const auto gang = start();
   EXPECT_EQ(next_message(*gang)["ranks"], GetParam());
-  for (const char* act : {"print", "read", "fail", "print"}) {
+  for (const char* act : {"print", "read", "fail", "print", "nothing"}) {
     send(*gang, act);
     EXPECT_EQ(next_message(*gang)["event"], act == std::string("fail") ? "failed" : "done");
   }
@@ -79,6 +80,7 @@ TEST_P(GangTest, RunsJobAfterJobAndEndsWhenTold) {
   EXPECT_EQ(next_message(*gang), nullptr);
   EXPECT_EQ(gang->end(5).text, "ended with exit code 0");
   EXPECT_THAT(log("print", 0), HasSubstr("a library prints to standard output"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "nothing/rank0.log"));
 }
 
 TEST_P(GangTest, AJobThatFailsOnOneRankFailsOnAllWithItsMessage) {
@@ -111,7 +113,9 @@ TEST_P(GangTest, WhatOneRankThrowsAloneEndsTheGang) {
   send(*gang, "throw");
   EXPECT_EQ(next_message(*gang), nullptr);
   EXPECT_THAT(gang->end(5).text, HasSubstr("exit code 1"));
-  EXPECT_THAT(log("throw", GetParam() - 1), HasSubstr("one rank alone"));
+  const int guilty = GetParam() - 1;  // Whose log its coordinator would keep.
+  EXPECT_THAT(read_file(folder_ / fmt::format("gang/rank{}.attempt.log", guilty)),
+              HasSubstr("one rank alone"));
 }
 
 TEST_P(GangTest, StopReachesARunningJob) {

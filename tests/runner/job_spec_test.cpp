@@ -227,7 +227,5 @@ TEST(FileName, HasNoSlashAndNoControlCharacter) {
   EXPECT_THAT(file_name(""), Not(::testing::IsEmpty()));
 }
 
-TEST(JobFolderName, StartsWithTwoDigits) { EXPECT_EQ(job_folder_name("abcdef"), "ab/abcdef"); }
-
 }  // namespace
 }  // namespace assay

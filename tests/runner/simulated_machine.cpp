@@ -397,12 +397,24 @@ void SimulatedMachine::coordinator_died() {
   }
 }
 
+void SimulatedMachine::gather() {
+  if (!saved_store_) saved_store_ = store;
+}
+
+void SimulatedMachine::lose_unsaved() {
+  if (!saved_store_) return;
+  ++faults_seen["unsaved lost"];
+  store = *std::exchange(saved_store_, std::nullopt);
+}
+
 void SimulatedMachine::remember_store() {
+  if (saved_store_) return;  // One transaction with what came before.
   former_stores.push_back(store);
   if (former_stores.size() > 3) former_stores.pop_front();
 }
 
 void SimulatedMachine::power_off() {
+  lose_unsaved();
   if (!former_stores.empty() && chance(0.5)) {
     ++faults_seen["transactions lost"];
     store = former_stores[pick(former_stores.size())];

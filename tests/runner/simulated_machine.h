@@ -136,6 +136,10 @@ class SimulatedMachine {
   [[nodiscard]] bool chance(double probability);
   /// The store is about to change: a power cut may undo that, as in SQLite's WAL.
   void remember_store();
+  /// What the store is told from here on is lost with the coordinator, unless it is saved before.
+  void gather();
+  void save() { saved_store_.reset(); }
+  void lose_unsaved();
   /// Whether a fault of the given probability happens now; there are only so many in a course.
   [[nodiscard]] bool fault(double probability);
   [[nodiscard]] bool disk_full() const { return clock_ < disk_full_until_; }
@@ -172,8 +176,9 @@ class SimulatedMachine {
   std::mt19937_64 random_;
   double clock_ = 1000, day_offset_ = 0, disk_full_until_ = 0;
   int faults_left_ = 0;
-  bool disk_lies_ = false;            // Its fsyncs may do nothing.
-  std::set<std::string> lied_about_;  // Jobs whose fsyncs did nothing.
+  std::optional<SimulatedStore> saved_store_;  // Where there is more.
+  bool disk_lies_ = false;                     // Its fsyncs may do nothing.
+  std::set<std::string> lied_about_;           // Jobs whose fsyncs did nothing.
   std::multimap<double, std::function<void()>> events_;
 };
 

@@ -19,6 +19,7 @@ SimulatedWorld::SimulatedWorld(SimulatedMachine& machine, int life)
 void SimulatedWorld::may_die() {
   if (!machine_.fault(kDeath)) return;
   ++machine_.faults_seen["coordinator killed"];
+  machine_.lose_unsaved();
   throw CoordinatorKilled();
 }
 
@@ -37,6 +38,7 @@ double SimulatedWorld::now() {
 
 void SimulatedWorld::wait(double seconds) {
   may_die();
+  if (machine_.chance(0.5)) machine_.save();
   machine_.pass(seconds, [&] {
     return std::ranges::any_of(gangs_, [](const auto& entry) {
       return !entry.second->pipe.empty() || entry.second->closed;
@@ -191,6 +193,7 @@ Attempt SimulatedWorld::begin_attempt(int number, const std::string& job) {
   attempt.job = job;
   attempt.gang = number;
   attempt.outcome = "running";
+  machine_.gather();
   change([&] {
     if (machine_.disk_full()) throw StoreError("store.db: disk full");
     auto& attempts = machine_.store.attempts;
@@ -204,6 +207,7 @@ Attempt SimulatedWorld::begin_attempt(int number, const std::string& job) {
 void SimulatedWorld::finish_attempt(const Attempt& attempt,
                                     const AttemptEnd& end,
                                     const JobResult* result) {
+  machine_.gather();
   change([&] {
     if (machine_.disk_full()) throw StoreError("store.db: disk full");
     Attempt& stored = machine_.store.attempts.at(static_cast<std::size_t>(attempt.id));

@@ -60,6 +60,7 @@ class Course {
     if (machine_.sabotage == Sabotage::kEndlessRetries) options.scheduler.retries = 1 << 30;
     const auto label = [](const std::string& id) { return id; };
     RunReport report = Coordinator(std::move(jobs), label, options, world).run();
+    machine_.save();
     return {world.changes(), std::move(report)};
   }
 
@@ -74,6 +75,7 @@ class Course {
     } catch (const CoordinatorKilled&) {
     } catch (
         const Error&) {  // A full disk, a process that does not die: the run ends, and says so.
+      machine_.save();
     }
     machine_.coordinator_died();
     // Somebody gives the command again, at once or a little later.

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "runner/job_run.h"
 #include "runner/store_folders.h"
 #include "tests/runner/finished_workspace.h"
 
@@ -70,21 +71,22 @@ TEST_F(StoreToolsTest, ACheckNamesEveryProblem) {
   for (const Job& job : plan.jobs) {
     if (job.kind == JobKind::kTrain) trained.push_back(workspace_.job(job.id));
   }
-  const std::filesystem::path encoded = workspace_.job(plan.jobs[0].id);
+  const std::filesystem::path encoded = workspace_.result(plan.jobs[0].id);
   write_file_atomically(trained[0] / "checkpoint.safetensors", "other parameters");
   std::filesystem::remove(trained[1] / "checkpoint.safetensors");
-  write_file_atomically(encoded / "result.json", "{");
+  write_file_atomically(encoded, "{");
   write_file_atomically(workspace_.root / "jobs/ab/abc/spec.json", "{}");
   write_file_atomically(workspace_.root / "jobs/ab/abd/note.txt", "");
   write_file_atomically(trained[0] / "scores.h5.1234.partial", "");
   const std::vector<std::string> found = problems();
   EXPECT_THAT(found, SizeIs(6));
-  EXPECT_THAT(found, Contains(trained[0].string() +
-                              "/checkpoint.safetensors: its SHA-256 is not that of result.json"));
-  EXPECT_THAT(found, Contains(HasSubstr("checkpoint.safetensors: is missing, result.json names")));
-  EXPECT_THAT(found, Contains(HasSubstr(encoded.string() + "/result.json is missing or not its")));
-  EXPECT_THAT(found, Contains(HasSubstr("abc/spec.json: its SHA-256 is not the folder's name")));
-  EXPECT_THAT(found, Contains(HasSubstr("jobs/ab/abd: has no spec.json")));
+  EXPECT_THAT(found,
+              Contains(trained[0].string() +
+                       "/checkpoint.safetensors: its SHA-256 is not that of the job's result"));
+  EXPECT_THAT(found, Contains(HasSubstr("checkpoint.safetensors: is missing, its job's result")));
+  EXPECT_THAT(found, Contains(HasSubstr(encoded.string() + " is missing or not its")));
+  EXPECT_THAT(found, Contains(HasSubstr("abc/spec.json: the SHA-256 of its spec is not its name")));
+  EXPECT_THAT(found, Contains(HasSubstr("jobs/ab/abd: says nowhere what job it is")));
   EXPECT_THAT(found, Contains(HasSubstr("1234.partial: left by a writer that was killed")));
 }
 
@@ -102,7 +104,7 @@ TEST_F(StoreToolsTest, GarbageIsWhatNoStudyNeeds) {
   write_file_atomically(workspace_.job(after.jobs[0].id) / "state.safetensors", "kept");
 
   const std::vector<Garbage> found = garbage();
-  EXPECT_THAT(found, SizeIs(3 + 3));
+  EXPECT_THAT(found, SizeIs(3 + 1 + 3));  // Results, the training's folder, and those three.
   for (const std::string& job : unneeded) {
     EXPECT_THAT(found, Contains(Field(&Garbage::job, job)));
   }
@@ -159,13 +161,43 @@ TEST_F(StoreToolsTest, AStoreIsMadeAgainFromTheJobFolders) {
   EXPECT_THAT(problems(), IsEmpty());
 }
 
+TEST_F(StoreToolsTest, FilesLaidOutByOlderBuildsAreRead) {
+  const Plan plan = make_plan(study("s", "[1, 5]"), inputs_);
+  lay_out_as_before(plan);
+  EXPECT_THAT(problems(), IsEmpty());
+  EXPECT_THAT(garbage(), IsEmpty());
+  const auto before = content();
+  EXPECT_EQ(rebuild_store(workspace_).attempts, 10);
+  EXPECT_EQ(content(), before);
+  EXPECT_THAT(listed_results(workspace_), IsEmpty());
+  for (const Job& job : plan.jobs) EXPECT_EQ(read_result(workspace_, job.id)->at("id"), job.id);
+  remove_result(workspace_, plan.jobs[0].id);
+  EXPECT_FALSE(read_result(workspace_, plan.jobs[0].id).has_value());
+}
+
+TEST_F(StoreToolsTest, ATornLineOfAttemptsCostsThatAttemptAlone) {
+  const std::string torn = read_file(workspace_.attempts()) + "{\"job\": \"ab";
+  write_file_atomically(workspace_.attempts(), torn);
+  const auto attempts = read_attempts(workspace_);
+  ASSERT_THAT(attempts, SizeIs(10));
+  AttemptsFile(workspace_).append(attempts.begin()->second.at(1));
+  EXPECT_THAT(read_attempts(workspace_), SizeIs(10));
+  Attempt second = attempts.begin()->second.at(1);
+  second.number = 2;
+  AttemptsFile(workspace_).append(second);
+  EXPECT_THAT(read_attempts(workspace_).at(second.job), SizeIs(2));
+}
+
 TEST_F(StoreToolsTest, ARebuildKeepsTheStoreBeforeAndNamesWhatItCannotRead) {
   const Plan plan = make_plan(study("s", "[1, 5]"), inputs_);
-  write_file_atomically(workspace_.job(plan.jobs[0].id) / "result.json", "{}");
+  const Job& failed = plan.jobs[0];
+  write_file_atomically(workspace_.result(failed.id), "{}");
+  write_file_atomically(workspace_.job(failed.id) / "spec.json", failed.spec_text.text());
   write_file_atomically(workspace_.root / "jobs/ab/abc/spec.json", "{}");
   const Rebuilt rebuilt = rebuild_store(workspace_);
   EXPECT_THAT(rebuilt.problems,
-              ElementsAre(HasSubstr("abc/spec.json"), HasSubstr("result.json: is damaged or")));
+              ElementsAre(HasSubstr("abc/spec.json"),
+                          HasSubstr(workspace_.result(failed.id).string() + ": is damaged or")));
   EXPECT_EQ(rebuilt.done, rebuilt.jobs - 1);
   EXPECT_THAT(rebuilt.former.string(), EndsWith("store.db.before-rebuild"));
   EXPECT_EQ(Store(rebuilt.former).studies().size(), 1U);

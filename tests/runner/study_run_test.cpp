@@ -452,7 +452,7 @@ TEST_F(StudyRunTest, WhatIsGoneFromAFolderIsMadeAgain) {
   for (const JobStatus& job : Store(workspace().store()).jobs()) {
     if (job.kind == "train")
       std::filesystem::remove(workspace().job(job.id) / "checkpoint.safetensors");
-    if (job.kind == "evaluate") std::filesystem::remove(workspace().job(job.id) / "result.json");
+    if (job.kind == "evaluate") std::filesystem::remove(workspace().result(job.id));
   }
   const CommandResult again = run();
   EXPECT_EQ(again.exit_code, 0) << again.err;

@@ -38,7 +38,7 @@ on() {
   printf '%s %s:\n' "$1" "$2"
   "$assay" evaluate faprompt:paper train.epochs=1 --train-on synth-a --on synth-b --data "$work/data" \
     --device "$1" --precision "$2" -w "$work/$1-$2" 2>"$work/log" || { cat "$work/log" >&2; status=1; return 0; }
-  grep -h -A1 epoch_losses "$work/$1-$2"/jobs/*/*/result.json | tail -1 | sed 's/^ */mean loss /'
+  grep -h -A1 epoch_losses "$work/$1-$2"/jobs/*/*.json | tail -1 | sed 's/^ */mean loss /'
   printf '%d s\n' $((SECONDS - start))
 }
 on cpu fp32

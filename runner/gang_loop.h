@@ -34,6 +34,7 @@ struct GangRank {
   int ranks = 1;                          ///< Asked for; a world of another size is a CommError.
   std::vector<int> cores = {};            ///< CPU of each rank; empty: bound to none.
   std::vector<std::string> devices = {};  ///< `CUDA_VISIBLE_DEVICES` of each rank; empty: as it is.
+  bool gpus = false;                      ///< Each rank takes a GPU of those that it sees.
   /// What rank 0 says of itself in `ready`, for the record: host, CPU, versions. Called when the
   /// libraries may start.
   std::function<nlohmann::json()> facts = {};

@@ -32,7 +32,8 @@ bool is_of_outer_launcher(std::string_view entry, const Launcher& launcher) {
   constexpr std::string_view kShape[] = {
       "SLURM_NTASKS",   "SLURM_NPROCS",       "SLURM_TASKS_PER_NODE", "SLURM_STEP",
       "SLURM_PROCID",   "SLURM_LOCALID",      "SLURM_NODEID",         "SLURM_CPU_BIND",
-      "SLURM_MEM_PER_", "SLURM_DISTRIBUTION", "SLURM_CPUS_PER_TASK",  "SLURM_JOB_NAME"};
+      "SLURM_MEM_PER_", "SLURM_DISTRIBUTION", "SLURM_CPUS_PER_TASK",  "SLURM_JOB_NAME",
+      "SLURM_GPU",      "SLURM_GRES",         "SLURM_TRES_PER_TASK"};
   return std::ranges::any_of(kShape, starts_with);
 }
 
@@ -42,7 +43,8 @@ std::vector<std::string> launcher_command(const Launcher& launcher,
                                           const std::vector<Slot>& slots,
                                           const std::string& step) {
   if (launcher.kind == Launcher::Kind::kSlurm) {
-    std::vector<std::string> command = step_command(static_cast<int>(slots.size()), step);
+    std::vector<std::string> command =
+        step_command(static_cast<int>(slots.size()), step, launcher.gpus);
     command.insert(command.end(), launcher.arguments.begin(), launcher.arguments.end());
     return command;
   }

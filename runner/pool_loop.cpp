@@ -39,12 +39,14 @@ int run_pool(const PoolRank& pool, const RunJob& run_job) {
                       .ranks = pool.ranks,
                       .cores = {},
                       .devices = {},
-                      .facts = pool.facts};
+                      .facts = pool.facts,
+                      .job_communicator = pool.job_communicator};
   std::optional<MpiSession> mpi;
   return guard_gang(launched, mpi, [&] {
     // First: until rank 0 is there, its coordinator may be ending what a former one has left.
     mpi.emplace();
     static_cast<void>(start_rank(gang.folder, launched.rank % pool.ranks));
+    pool.open_devices(*mpi->world());
     const auto comm = mpi->split(number);
     MpiRelays relays;
     const ControlDescriptors control = connect(pool, launched, relays);

@@ -24,29 +24,29 @@ constexpr auto kPatience = std::chrono::seconds(30);
 
 std::vector<std::string> pool_command(const std::filesystem::path& worker,
                                       const std::filesystem::path& gangs,
-                                      int world_size,
-                                      int ranks) {
-  if (world_size % ranks != 0) {
-    throw ConfigError("--ranks {}: the {} ranks that were started do not make gangs of {}", ranks,
-                      world_size, ranks);
+                                      const PoolShape& shape) {
+  if (shape.world_size % shape.ranks != 0) {
+    throw ConfigError("--ranks {}: the {} ranks that were started do not make gangs of {}",
+                      shape.ranks, shape.world_size, shape.ranks);
   }
-  return {worker.string(), "pool",
-          "--folder",      std::filesystem::absolute(gangs).string(),
-          "--ranks",       std::to_string(ranks)};
+  std::vector<std::string> command = {worker.string(), "pool",
+                                      "--folder",      std::filesystem::absolute(gangs).string(),
+                                      "--ranks",       std::to_string(shape.ranks)};
+  if (shape.gpus) command.emplace_back("--gpus");
+  return command;
 }
 
 }  // namespace
 
 RankPool::RankPool(const std::filesystem::path& worker,
                    const std::filesystem::path& gangs,
-                   int world_size,
-                   int ranks) {
-  std::vector<std::string> command = pool_command(worker, gangs, world_size, ranks);
+                   const PoolShape& shape) {
+  std::vector<std::string> command = pool_command(worker, gangs, shape);
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   std::vector<Pipe> childs;
-  for (int gang = 0; gang < world_size / ranks; ++gang) {
+  for (int gang = 0; gang < shape.world_size / shape.ranks; ++gang) {
     Pipe in = make_pipe(), out = make_pipe();
     // Onto itself: the child keeps it.
     ::posix_spawn_file_actions_adddup2(&actions, in.read.get(), in.read.get());
@@ -87,9 +87,8 @@ GangChannel RankPool::take(int gang) {
 
 void become_pool_rank(const std::filesystem::path& worker,
                       const std::filesystem::path& gangs,
-                      int world_size,
-                      int ranks) {
-  std::vector<std::string> command = pool_command(worker, gangs, world_size, ranks);
+                      const PoolShape& shape) {
+  std::vector<std::string> command = pool_command(worker, gangs, shape);
   ::execv(command[0].c_str(), exec_pointers(command).data());
   throw ConfigError("{}: {}", command[0], std::strerror(errno));
 }

@@ -14,6 +14,12 @@ struct GangChannel {
   Descriptor input, events;
 };
 
+/// Ranks that are there already: how many in all, and in a gang; whether each takes a GPU.
+struct PoolShape {
+  int world_size = 1, ranks = 1;
+  bool gpus = false;
+};
+
 /// Ranks that are there already: `mpirun -np N assay run`, where the user or the site has started
 /// all processes (`design.md` 3).
 ///
@@ -26,8 +32,7 @@ class RankPool {
   /// does not divide `world_size`, CommError where the child does not start.
   RankPool(const std::filesystem::path& worker,
            const std::filesystem::path& gangs,
-           int world_size,
-           int ranks);
+           const PoolShape& shape);
   /// Lets gangs that nobody took end, and waits for the child, which waits for all ranks; not for
   /// ever: a child that is killed ends the world.
   ~RankPool();
@@ -47,7 +52,6 @@ class RankPool {
 /// missing or `ranks` does not divide `world_size`.
 [[noreturn]] void become_pool_rank(const std::filesystem::path& worker,
                                    const std::filesystem::path& gangs,
-                                   int world_size,
-                                   int ranks);
+                                   const PoolShape& shape);
 
 }  // namespace assay

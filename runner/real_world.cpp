@@ -54,7 +54,9 @@ GangEvent event_from(const json& message) {
 }
 
 /// `--cores 4,5`, where the slots have such.
-void add_places(const std::vector<Slot>& slots, std::vector<std::string>& arguments) {
+void add_places(const std::vector<Slot>& slots,
+                const Launcher& launcher,
+                std::vector<std::string>& arguments) {
   std::vector<int> cores;
   std::vector<std::string> devices;
   for (const Slot& slot : slots) {
@@ -67,6 +69,7 @@ void add_places(const std::vector<Slot>& slots, std::vector<std::string>& argume
   if (devices.size() == slots.size()) {
     arguments.insert(arguments.end(), {"--devices", fmt::format("{}", fmt::join(devices, ","))});
   }
+  if (launcher.gpus || !devices.empty()) arguments.emplace_back("--gpus");
 }
 
 }  // namespace
@@ -145,8 +148,7 @@ RealWorld::~RealWorld() {
 
 void RealWorld::start_pool() {
   std::filesystem::remove_all(options_.workspace.gangs());
-  pool_.emplace(options_.worker, options_.workspace.gangs(), options_.pool->world_size,
-                options_.pool->ranks);
+  pool_.emplace(options_.worker, options_.workspace.gangs(), *options_.pool);
 }
 
 void RealWorld::start_gang(int gang, const std::vector<Slot>& slots) {
@@ -160,7 +162,7 @@ void RealWorld::start_gang(int gang, const std::vector<Slot>& slots) {
   end_ranks(options_.launcher, folder);
   std::vector<std::string> arguments = {"--folder", folder.string(), "--ranks",
                                         std::to_string(slots.size())};
-  add_places(slots, arguments);
+  add_places(slots, options_.launcher, arguments);
   gangs_[gang].gang = std::make_unique<Gang>(GangOptions{.slots = slots,
                                                          .worker = options_.worker,
                                                          .arguments = std::move(arguments),

@@ -18,11 +18,7 @@ struct RealWorldOptions {
   Workspace workspace;
   std::filesystem::path worker;  ///< The program `assay-worker`.
   Launcher launcher;
-  /// Where the ranks are there already (rank_pool.h): how many in all, and in a gang.
-  struct Pool {
-    int world_size = 1, ranks = 1;
-  };
-  std::optional<Pool> pool;
+  std::optional<PoolShape> pool;  ///< Where the ranks are there already.
 };
 
 /// The world of a coordinator that really runs: processes, files, signals, the store, of which it

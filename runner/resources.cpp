@@ -45,19 +45,33 @@ int ranks_of_gang(const ResourceArguments& arguments, const LaunchedRank& launch
   return arguments.ranks > 0 ? arguments.ranks : launched.world_size;
 }
 
-/// One model a GPU, unless the person says otherwise: at the papers' batch of 8 one GPU is already
-/// waiting for work (`spec/performance.md` 4.1).
 void deal_gpus(const ResourceArguments& arguments,
                const std::vector<std::string>& gpus,
                Resources& found) {
   if (!arguments.hostfile.empty()) {
-    throw ConfigError("--device cuda deals the GPUs of this machine; leave out --hostfile");
+    throw ConfigError(
+        "--device cuda deals the GPUs of this machine, leave out --hostfile; on several: mpirun "
+        "--hostfile {} -np N assay run ...",
+        arguments.hostfile);
   }
-  found.ranks = std::max(arguments.ranks, 1);
   const int all = std::max(static_cast<int>(gpus.size()), found.ranks);
   const int slots = arguments.slots > 0 ? std::max(arguments.slots, found.ranks) : all;
   check_gpu_count(gpus, found.ranks, slots);
   for (int slot = 0; slot < slots; ++slot) found.slots.push_back({.device = gpus[slot]});
+}
+
+/// Ranks that an allocation has room for.
+int slots_of_allocation(const ResourceArguments& arguments, bool on_gpus) {
+  const int slots = arguments.slots > 0 ? arguments.slots : allocation_slots();
+  if (!on_gpus) return slots;
+  const int gpus = allocation_gpus(), least = std::max(arguments.slots, arguments.ranks);
+  if (gpus < std::max(least, 1)) {
+    throw ConfigError(
+        "--device cuda: {} ranks in an allocation of {} GPUs, expected one GPU a rank; use fewer "
+        "--ranks or --slots, or ask Slurm for more (--gpus-per-node)",
+        std::max(least, 1), gpus);
+  }
+  return std::min(slots, gpus);
 }
 
 }  // namespace
@@ -66,25 +80,24 @@ Resources find_resources(const ResourceArguments& arguments, const std::vector<s
   Resources found;
   const LaunchedRank launched = launched_rank();
   found.launcher = find_launcher(arguments);
-  if (!gpus.empty() && (launched.world_size > 1 || found.launcher.kind == Launcher::Kind::kSlurm)) {
-    throw ConfigError(
-        "--device cuda deals the GPUs of one machine to gangs that assay starts itself; in an "
-        "allocation of one node say --launcher local");
-  }
   if (const auto allocation = slurm_allocation()) found.time_left = time_left_in(*allocation);
   if (launched.world_size > 1) {
     found.ranks = ranks_of_gang(arguments, launched);
-    found.pool = {.world_size = launched.world_size, .ranks = found.ranks};
+    found.pool = {.world_size = launched.world_size, .ranks = found.ranks, .gpus = !gpus.empty()};
     found.slots.resize(static_cast<std::size_t>(launched.world_size));
     return found;
   }
   const int here = std::max(static_cast<int>(allowed_cores().size()), 1);
-  found.ranks = arguments.ranks > 0 ? arguments.ranks : std::min(here, kMostRanks);
+  // One model a GPU, unless the person says otherwise: at the papers' batch of 8 one GPU is already
+  // waiting for work (`spec/performance.md` 4.1).
+  const int usual = gpus.empty() ? std::min(here, kMostRanks) : 1;
+  found.ranks = arguments.ranks > 0 ? arguments.ranks : usual;
   if (!arguments.hostfile.empty() && gpus.empty()) {
     found.slots = read_hostfile(arguments.hostfile);
   } else if (found.launcher.kind == Launcher::Kind::kSlurm) {
-    // Slurm binds: a step gets cores of its own.
-    const int slots = arguments.slots > 0 ? arguments.slots : allocation_slots();
+    // Slurm binds: a step gets cores and GPUs of its own.
+    found.launcher.gpus = !gpus.empty();
+    const int slots = slots_of_allocation(arguments, found.launcher.gpus);
     found.slots.resize(static_cast<std::size_t>(std::max(slots, found.ranks)));
   } else if (!gpus.empty()) {
     deal_gpus(arguments, gpus, found);
@@ -102,11 +115,14 @@ bool wants_pilot(const ResourceArguments& arguments) {
 
 void become_rank_of_pool(const ResourceArguments& arguments,
                          const std::filesystem::path& worker,
-                         const Workspace& workspace) {
+                         const Workspace& workspace,
+                         bool gpus) {
   const LaunchedRank launched = launched_rank();
   if (launched.rank == 0) return;
-  become_pool_rank(worker, workspace.gangs(), launched.world_size,
-                   ranks_of_gang(arguments, launched));
+  become_pool_rank(worker, workspace.gangs(),
+                   {.world_size = launched.world_size,
+                    .ranks = ranks_of_gang(arguments, launched),
+                    .gpus = gpus});
 }
 
 std::vector<std::string> words_of(const std::string& text) {

@@ -25,7 +25,7 @@ struct Resources {
   std::vector<Slot> slots;
   int ranks = 1;  ///< Of each gang.
   Launcher launcher;
-  std::optional<RealWorldOptions::Pool> pool;     ///< Ranks that are there already.
+  std::optional<PoolShape> pool;                  ///< Ranks that are there already.
   std::optional<std::chrono::seconds> time_left;  ///< Until work must stop.
   std::unique_ptr<CoreClaim> claim;               ///< For as long as the gangs live.
 };
@@ -42,7 +42,8 @@ struct Resources {
 /// In `mpirun -np N assay run` all ranks but the first become workers here, and it does not return.
 void become_rank_of_pool(const ResourceArguments& arguments,
                          const std::filesystem::path& worker,
-                         const Workspace& workspace);
+                         const Workspace& workspace,
+                         bool gpus);
 
 /// The words of a text, at blanks.
 [[nodiscard]] std::vector<std::string> words_of(const std::string& text);

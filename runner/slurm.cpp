@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
@@ -88,6 +89,11 @@ int allocation_slots() {
   return tasks > 0 ? tasks : sum_of_counts(variable("SLURM_JOB_CPUS_PER_NODE"));
 }
 
+int allocation_gpus() {
+  return sum_of_counts(variable("SLURM_GPUS_ON_NODE")) *
+         std::max(sum_of_counts(variable("SLURM_JOB_NUM_NODES")), 1);
+}
+
 std::optional<std::int64_t> allocation_end(const std::string& job) {
   const std::string text = first_line(ask({"squeue", "--noheader", "--format=%e", "--jobs", job}));
   std::tm local{};
@@ -96,17 +102,24 @@ std::optional<std::int64_t> allocation_end(const std::string& job) {
   return ::mktime(&local);  // squeue writes local time.
 }
 
-std::vector<std::string> step_command(int ranks, const std::string& step_name) {
-  return {"srun",
-          "--input=0",
-          "--unbuffered",
-          "--mpi=pmix",
-          "--exact",  // No core in two steps.
-          "--mem=0",  // Nor does a step take the memory that the next one needs.
-          "--cpu-bind=none",
-          "--kill-on-bad-exit=1",
-          "--job-name=" + step_name,
-          "--ntasks=" + std::to_string(ranks)};
+std::vector<std::string> step_command(int ranks, const std::string& step_name, bool gpus) {
+  std::vector<std::string> command = {
+      "srun",
+      "--input=0",
+      "--unbuffered",
+      "--mpi=pmix",
+      "--exact",  // No core in two steps.
+      "--mem=0",  // Nor does a step take the memory that the next one needs.
+      "--cpu-bind=none",
+      "--kill-on-bad-exit=1",
+      "--job-name=" + step_name,
+      "--ntasks=" + std::to_string(ranks)};
+  if (gpus) {
+    command.insert(command.end(), {"--gpus-per-task=1", "--gpu-bind=none"});
+  } else {
+    command.emplace_back("--gres=none");  // Else it takes all, and the next one waits.
+  }
+  return command;
 }
 
 void end_steps(const std::string& job, const std::string& step_name) {

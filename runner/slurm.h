@@ -17,13 +17,20 @@ namespace assay {
 /// ($SLURM_JOB_CPUS_PER_NODE: `16(x2),8`). 0 where the environment says neither.
 [[nodiscard]] int allocation_slots();
 
+/// How many GPUs it has: those of this node ($SLURM_GPUS_ON_NODE), as many on each of its nodes.
+[[nodiscard]] int allocation_gpus();
+
 /// When the allocation `job` ends, in seconds since the epoch: nothing where it has no limit or
 /// squeue does not say.
 [[nodiscard]] std::optional<std::int64_t> allocation_end(const std::string& job);
 
 /// The command before a program that starts `ranks` processes of it as a step of the allocation:
-/// cores of its own, standard input to rank 0 alone, MPI through PMIx.
-[[nodiscard]] std::vector<std::string> step_command(int ranks, const std::string& step_name);
+/// cores of its own, standard input to rank 0 alone, MPI through PMIx. With `gpus` as many GPUs of
+/// its own on each node as it has ranks there, of which every rank sees all, since NCCL copies
+/// between them; without, none.
+[[nodiscard]] std::vector<std::string> step_command(int ranks,
+                                                    const std::string& step_name,
+                                                    bool gpus);
 
 /// Cancels the steps called `step_name` of the allocation `job` and returns when none is left, so
 /// that no process of it lives on any node. Throws CommError where one stays or squeue does not

@@ -265,7 +265,8 @@ int run_as_pilot(const RunArguments& arguments) {
 int run_command(const RunArguments& arguments) {
   if (wants_pilot(arguments.resources)) return run_as_pilot(arguments);
   const std::filesystem::path worker = find_worker();
-  become_rank_of_pool(arguments.resources, worker, arguments.places.paths());
+  become_rank_of_pool(arguments.resources, worker, arguments.places.paths(),
+                      arguments.device == "cuda");
   const Study study = arguments.load();
   const GpuProbe probe = gpus_for(study, arguments.device, worker);
   const Workspace workspace = arguments.places.paths();

@@ -45,7 +45,7 @@ RunJob with(Loaded& loaded) {
 int gang(GangRank rank) {
   Loaded loaded;
   rank.job_communicator = [&](Communicator& host) {
-    if (!rank.devices.empty()) loaded.device = open_gpu(host);
+    if (rank.gpus) loaded.device = open_gpu(host);
     return job_communicator(loaded.device, host);
   };
   rank.facts = [&] { return environment_facts(loaded.device); };
@@ -55,6 +55,10 @@ int gang(GangRank rank) {
 /// `assay-worker pool`: of `mpirun assay run`.
 int pool_rank(PoolRank rank) {
   Loaded loaded;
+  rank.open_devices = [&](Communicator& world) {
+    if (rank.gpus) loaded.device = open_gpu(world);
+  };
+  rank.job_communicator = [&](Communicator& host) { return job_communicator(loaded.device, host); };
   rank.facts = [&] { return environment_facts(loaded.device); };
   return run_pool(rank, with(loaded));
 }
@@ -73,13 +77,15 @@ int main(int argc, char** argv) {
   gang_command->add_option("--folder", rank.folder)->required();
   gang_command->add_option("--ranks", rank.ranks)->required();
   gang_command->add_option("--cores", rank.cores, "CPU of each rank")->delimiter(',');
-  gang_command->add_option("--devices", rank.devices, "GPU of each rank; none: on CPUs")
+  gang_command->add_option("--devices", rank.devices, "CUDA_VISIBLE_DEVICES of each rank")
       ->delimiter(',');
+  gang_command->add_flag("--gpus", rank.gpus, "each rank takes a GPU that it sees");
   PoolRank pool;
   CLI::App* pool_command =
       app.add_subcommand("pool", "a rank that mpirun has started (assay run under mpirun)");
   pool_command->add_option("--folder", pool.folder)->required();
   pool_command->add_option("--ranks", pool.ranks)->required();
+  pool_command->add_flag("--gpus", pool.gpus, "each rank takes a GPU that it sees");
   pool_command->add_option("--hear", pool.hear, "descriptor of each gang's input");
   pool_command->add_option("--tell", pool.tell, "descriptor of each gang's events");
   std::vector<Command> commands;

@@ -61,6 +61,15 @@ TEST_F(GpuTest, AStudyOnGpusIsRefusedBeforeAnythingRunsWhereThereIsNone) {
   EXPECT_FALSE(std::filesystem::exists(workspace));
 }
 
+TEST_F(GpuTest, ARunOnRanksThatMpirunHasStartedIsRefusedAsWell) {
+  if (has_gpu() || !has_library()) GTEST_SKIP() << "needs the CUDA library and no GPU";
+  const auto result = run({"mpirun", "-np", "2", kBuild / "assay", "run", study(), "--device",
+                           "cuda", "-w", folder_ / "w"},
+                          mpirun_environment());
+  EXPECT_NE(result.exit_code, 0);
+  EXPECT_THAT(result.err, HasSubstr("no NVIDIA driver"));
+}
+
 TEST_F(GpuTest, AJobByHandIsRefusedOnOneRankAndOnSeveral) {
   if (has_gpu() || !has_library()) GTEST_SKIP() << "needs the CUDA library and no GPU";
   const std::vector<std::string> train = {kBuild / "assay", "train",    "faprompt:paper",

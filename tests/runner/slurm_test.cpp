@@ -5,8 +5,10 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "runner/pilot.h"
+#include "runner/resources.h"
 #include "tests/support/slurm_cluster.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
@@ -14,16 +16,21 @@
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
+#include <functional>
 #include <iterator>
+#include <map>
 #include <sstream>
 #include <thread>
 
 namespace assay {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::ThrowsMessage;
+using ::testing::UnorderedElementsAre;
 
 TEST(SlurmEnvironmentTest, RanksOfAnAllocationAreItsTasksOrElseItsCores) {
   ::unsetenv("SLURM_NTASKS");
@@ -37,6 +44,16 @@ TEST(SlurmEnvironmentTest, RanksOfAnAllocationAreItsTasksOrElseItsCores) {
     EXPECT_EQ(allocation_slots(), 0) << odd;
   }
   ::unsetenv("SLURM_JOB_CPUS_PER_NODE");
+}
+
+TEST(SlurmEnvironmentTest, GpusOfAnAllocationAreThoseOfThisNodeOnEachOfItsNodes) {
+  ::unsetenv("SLURM_GPUS_ON_NODE");
+  ::setenv("SLURM_JOB_NUM_NODES", "3", 1);
+  EXPECT_EQ(allocation_gpus(), 0);
+  ::setenv("SLURM_GPUS_ON_NODE", "4", 1);
+  EXPECT_EQ(allocation_gpus(), 12);
+  ::unsetenv("SLURM_GPUS_ON_NODE");
+  ::unsetenv("SLURM_JOB_NUM_NODES");
 }
 
 TEST(SlurmEnvironmentTest, WithoutSlurmTheErrorSaysSo) {
@@ -83,7 +100,10 @@ class SlurmTest : public ::testing::Test {
                          .command = {"/bin/sh", "-c", script},
                          .sbatch_options = options_,
                          .poll_seconds = 0.1},
-                        interrupts, [this](const std::string& line) { said_.push_back(line); });
+                        interrupts, [this](const std::string& line) {
+                          said_.push_back(line);
+                          if (line.find("is there already") != std::string::npos) on_found_();
+                        });
   }
   std::optional<int> follow(const std::string& script) {
     Interrupts interrupts;
@@ -107,6 +127,7 @@ class SlurmTest : public ::testing::Test {
   TemporaryFolder folder_;
   std::vector<std::string> options_ = {"--ntasks=1"};
   std::vector<std::string> said_;
+  std::function<void()> on_found_ = [] {};  ///< When a pilot is there already.
 };
 std::unique_ptr<SlurmCluster> SlurmTest::cluster_;
 
@@ -143,7 +164,7 @@ TEST_F(SlurmTest, ThePilotOfAFollowerThatWasKilledIsFoundAgain) {
   }
   ASSERT_TRUE(eventually([&] { return pilot_runs(); }));
   ::kill(follower, SIGKILL);
-  write_file_atomically(gate, "");
+  on_found_ = [&] { write_file_atomically(gate, ""); };
   follow("echo a second pilot >&2");
   EXPECT_THAT(said_, Contains(HasSubstr("is there already: following it")));
   EXPECT_THAT(said_, Contains("through"));
@@ -206,11 +227,51 @@ TEST_F(SlurmTest, TheEndOfAnAllocationIsReadFromSlurm) {
   cancel_job(*find_job("limit"));
 }
 
+TEST_F(SlurmTest, StepsOnGpusRunSideBySideOnGpusOfTheirOwnAndOthersHaveNone) {
+  std::string script = "echo $SLURM_GPUS_ON_NODE $SLURM_JOB_NUM_NODES > counts\n";
+  // Each waits for the other two: that all have begun is a matter of seconds, or of the time limit.
+  for (const auto& [step, gpus] :
+       std::map<std::string, bool>{{"a", true}, {"b", true}, {"c", false}}) {
+    for (const std::string& word : step_command(1, step, gpus)) script += word + " ";
+    script += fmt::format(
+        "sh -c 'echo \"$CUDA_VISIBLE_DEVICES\" > {}; until [ -e a -a -e b -a -e c ]; do sleep 0.1; "
+        "done' &\n",
+        step);
+  }
+  static_cast<void>(submit(script + "wait\ntouch ended", {"--ntasks=4", "--gres=gpu:2", "--time=1",
+                                                          "--chdir=" + folder_.path().string()}));
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(folder_ / "ended"); }, 60))
+      << read_file(folder_ / "log");
+  EXPECT_EQ(read_file(folder_ / "counts"), "2 1\n");
+  EXPECT_THAT((std::vector{read_file(folder_ / "a"), read_file(folder_ / "b")}),
+              UnorderedElementsAre("0\n", "1\n"));
+  EXPECT_THAT(read_file(folder_ / "c"), AnyOf("\n", "NoDevFiles\n"));
+}
+
+TEST_F(SlurmTest, OnGpusAnAllocationHasAsManySlotsAsGpus) {
+  const std::string id = submit("sleep 60", {"--ntasks=4", "--gres=gpu:2", "--job-name=gpus"});
+  ::setenv("SLURM_JOB_ID", id.c_str(), 1);
+  ::setenv("SLURM_NTASKS", "4", 1);
+  ::setenv("SLURM_GPUS_ON_NODE", "2", 1);
+  const std::vector<std::string> gpus = {"0", "1"};
+  const Resources found = find_resources({}, gpus);
+  EXPECT_EQ(found.slots.size(), 2U);
+  EXPECT_EQ(found.ranks, 1) << "one model a GPU";
+  EXPECT_TRUE(found.launcher.gpus);
+  EXPECT_EQ(find_resources({}, {}).slots.size(), 4U) << "on CPUs its tasks";
+  ResourceArguments three;
+  three.slots = 3;
+  EXPECT_THAT([&] { static_cast<void>(find_resources(three, gpus)); },
+              ThrowsMessage<ConfigError>(HasSubstr("3 ranks in an allocation of 2 GPUs")));
+  for (const char* name : {"SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_GPUS_ON_NODE"}) ::unsetenv(name);
+  cancel_job(*find_job("gpus"));
+}
+
 TEST_F(SlurmTest, StepsThatAreEndedLeaveNoProcess) {
   const auto pids = folder_ / "pids";
   const std::string step = "gang-7";
   std::string srun;
-  for (const std::string& word : step_command(2, step)) srun += word + " ";
+  for (const std::string& word : step_command(2, step, /*gpus=*/false)) srun += word + " ";
   const std::string id = submit(srun + "sh -c 'echo $$ >> " + pids.string() + "; exec sleep 600'",
                                 {"--ntasks=2", "--job-name=steps"});
   ASSERT_TRUE(eventually([&] {

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -19,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kPretendedCores = 8;
+constexpr int kPretendedCores = 8, kPretendedGpus = 2;
 
 std::string host_name() {
   char name[256] = {};
@@ -70,6 +72,15 @@ SlurmCluster::SlurmCluster() {
     for (int i = 0; i < 1024; ++i) key.put(static_cast<char>(random()));
   }
   fs::permissions(path("munge.key"), fs::perms(0400));
+  // A GPU is a device file to Slurm, whatever device.
+  for (int gpu = 0; gpu < kPretendedGpus; ++gpu) {
+    const std::string file = path("gpu" + std::to_string(gpu));
+    if (::mknod(file.c_str(), S_IFCHR | 0666, ::makedev(1, 3)) != 0) {
+      throw std::runtime_error(file + ": no device file can be made here");
+    }
+  }
+  std::ofstream(path("gres.conf"))
+      << fmt::format("Name=gpu File={}\n", path(fmt::format("gpu[0-{}]", kPretendedGpus - 1)));
   std::ofstream(path("slurm.conf")) << fmt::format(
       "ClusterName=assay\n"
       "SlurmctldHost={0}(127.0.0.1)\n"
@@ -79,13 +90,15 @@ SlurmCluster::SlurmCluster() {
       "StateSaveLocation={3}/state\nSlurmdSpoolDir={3}/spool\n"
       "SlurmctldPidFile={3}/slurmctld.pid\nSlurmdPidFile={3}/slurmd.pid\n"
       "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\n"
-      "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\n"
+      "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\nGresTypes=gpu\n"
       "SlurmdParameters=config_overrides\n"
       "SchedulerParameters=batch_sched_delay=0,sched_min_interval=0\n"
       "ReturnToService=2\nKillWait=3\nOverTimeLimit=0\nMinJobAge=10\n"
-      "NodeName={0} NodeAddr=127.0.0.1 CPUs={4} Sockets=1 CoresPerSocket={4} ThreadsPerCore=1\n"
+      "NodeName={0} NodeAddr=127.0.0.1 CPUs={4} Sockets=1 CoresPerSocket={4} ThreadsPerCore=1 "
+      "Gres=gpu:{5}\n"
       "PartitionName=test Nodes={0} Default=YES MaxTime=INFINITE State=UP\n",
-      host_name(), free_port(), free_port(), folder_.path().string(), kPretendedCores);
+      host_name(), free_port(), free_port(), folder_.path().string(), kPretendedCores,
+      kPretendedGpus);
   start({"munged", "--foreground", "--force", "--key-file=" + path("munge.key"),
          "--socket=" + path("munge.sock"), "--pid-file=" + path("munged.pid"),
          "--log-file=" + path("munged.log"), "--seed-file=" + path("munged.seed")});

@@ -10,7 +10,8 @@
 
 namespace assay {
 
-/// A real Slurm of one node, this machine with eight pretended cores: munged, slurmctld and slurmd
+/// A real Slurm of one node, this machine with eight pretended cores and two
+/// GPUs that are none: munged, slurmctld and slurmd
 /// as Debian ships them, on ports and folders of their own. It ends with this object.
 class SlurmCluster {
  public:

@@ -33,6 +33,7 @@ std::string describe(std::string_view name, const SynthOptions& o) {
                                {"train_normal", o.train_normal},
                                {"test_normal", o.test_normal},
                                {"test_anomalous", o.test_anomalous},
+                               {"products", o.products},
                                {"seed", o.seed}};
   return json.dump(2) + "\n";
 }
@@ -43,7 +44,7 @@ class Specimens {
   Specimens(std::string_view set, int category, const SynthOptions& options)
       : options_(options),
         category_(category),
-        products_(options.seed, fmt::format("{} products", set)),
+        products_(options.seed, fmt::format("{} products of {}", set, name())),
         specimens_(options.seed, fmt::format("{} specimens of {}", set, name())) {}
 
   [[nodiscard]] std::string name() const {
@@ -57,7 +58,8 @@ class Specimens {
     DrawingRequest request;
     request.category = category_;
     request.defect = kind;
-    request.product_seed = products_.bits(static_cast<std::uint64_t>(category_));
+    const std::uint64_t product = count_ % static_cast<std::uint64_t>(options_.products);
+    request.product_seed = products_.bits(product);
     request.specimen_seed = specimens_.bits(count_++);
     request.size = options_.image_size;
     return request;
@@ -190,7 +192,7 @@ const std::vector<std::string>& synth_names() {
 }
 
 SynthOptions default_synth_options(std::string_view name) {
-  if (name == "synth-a") return {};
+  if (name == "synth-a") return {.test_normal = 40, .test_anomalous = 60, .products = 50};
   if (name == "synth-b") return {.train_normal = 20, .test_normal = 40, .test_anomalous = 40};
   const std::string nearest = nearest_name(std::string(name), synth_names());
   throw ConfigError("'{}' is not a synthetic data set; known: synth-a, synth-b{}", name,

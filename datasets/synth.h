@@ -14,6 +14,7 @@ struct SynthOptions {
   std::int64_t train_normal = 30;
   std::int64_t test_normal = 20;
   std::int64_t test_anomalous = 30;  ///< Kinds of defects in turn.
+  std::int64_t products = 5;         ///< Designs and colours of a category, in turn.
   std::uint64_t seed = 1;
   bool operator==(const SynthOptions&) const = default;
 };

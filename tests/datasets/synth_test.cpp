@@ -149,6 +149,23 @@ TEST(WriteSynth, GivesTheSameBytesAgain) {
   }
 }
 
+TEST(WriteSynth, ShowsTheProductsOfACategoryInTurn) {
+  const TemporaryFolder folder;
+  SynthOptions options = small_options();
+  const auto pictures = [&](std::int64_t products) {
+    options.products = products;
+    const fs::path root = folder.path() / std::to_string(products);
+    write_synth("synth-a", root, options);
+    return std::vector{read_file(root / "bearing/train/good/000.png"),
+                       read_file(root / "bearing/train/good/001.png"),
+                       read_file(root / "bearing/test/good/000.png")};
+  };
+  const auto one = pictures(1), two = pictures(2);
+  EXPECT_EQ(one[0], two[0]);
+  EXPECT_NE(one[1], two[1]);
+  EXPECT_EQ(one[2], two[2]) << "the same specimen of the first product again";
+}
+
 TEST(WriteSynth, LaysSetAOutAsMvtecAd) {
   const TemporaryFolder folder;
   write_synth("synth-a", folder.path() / "a", small_options());

@@ -75,11 +75,36 @@ TEST(PretrainCaptions, NeverNameWhatIsHeldOut) {
   for (std::uint64_t i = 0; i < 300; ++i) {
     const DrawingTwins twins = draw_twins(random_request(DrawingPool::kPretraining, 1, i, 16));
     for (const Drawing* drawing : {&twins.normal, &twins.defective}) {
-      const TokenIds ids = writer.caption(*drawing, true, draws);
+      const TokenIds ids = writer.caption(*drawing, true, draws).text;
       for (const TokenIds& word : held_out) {
         EXPECT_TRUE(std::ranges::search(ids, word).empty());
       }
     }
+  }
+}
+
+TEST(PretrainCaptions, SayAnomalousOfDefectsAndOfDullColours) {
+  Drawing drawing;
+  drawing.colour = "white";
+  const float flawless_white = oddness(drawing);
+  drawing.colour = "brown";
+  const float flawless_brown = oddness(drawing);
+  drawing.defect = "scratch";
+  EXPECT_LT(flawless_white, flawless_brown);
+  EXPECT_LT(flawless_brown, oddness(drawing));
+}
+
+TEST(PretrainCaptions, WithoutTheWordsOfRawClipSpeakOfTheStateAlone) {
+  const std::set<std::int64_t> odd_words = {tokenizer().encode("normal").at(0),
+                                            tokenizer().encode("anomalous").at(0),
+                                            tokenizer().encode("abnormal").at(0)};
+  CaptionWriter writer(tokenizer());
+  Draws draws(3, "test");
+  const Drawing drawing = draw_normal(random_request(DrawingPool::kPretraining, 1, 0, 16));
+  for (int i = 0; i < 100; ++i) {
+    const CaptionWriter::Caption caption = writer.caption(drawing, true, draws);
+    EXPECT_EQ(std::ranges::any_of(caption.text, [&](auto id) { return odd_words.contains(id); }),
+              !caption.of_state_alone);
   }
 }
 

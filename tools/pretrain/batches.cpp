@@ -86,6 +86,10 @@ PretrainBatch make_batch(const BatchOptions& o, std::int64_t step, CaptionWriter
   out.caption = at::empty({batch}, at::kLong);
   out.state_normal = at::empty({o.state_pairs}, at::kLong);
   out.state_anomalous = at::empty({o.state_pairs}, at::kLong);
+  out.odd_normal = at::empty({o.odd_pairs}, at::kLong);
+  out.odd_anomalous = at::empty({o.odd_pairs}, at::kLong);
+  out.of_state_alone = at::empty({batch});
+  out.oddness = at::empty({batch});
   TextTable table;
   Draws draws(RandomStream(o.seed, "pretrain step").bits(static_cast<std::uint64_t>(step)),
               "pretrain captions");
@@ -102,13 +106,21 @@ PretrainBatch make_batch(const BatchOptions& o, std::int64_t step, CaptionWriter
       normalise_pixels(*drawing, out.images.data_ptr<float>() + row * out.images.stride(0));
       fill_patch_share(*drawing, o.patch, out.patch_share.data_ptr<float>() + row * grid * grid);
       out.anomalous.data_ptr<float>()[row] = drawing->defect.empty() ? 0.0F : 1.0F;
-      out.caption.data_ptr<std::int64_t>()[row] = table.row(writer.caption(*drawing, !grey, draws));
+      out.oddness.data_ptr<float>()[row] = oddness(*drawing);
+      CaptionWriter::Caption caption = writer.caption(*drawing, !grey, draws);
+      out.of_state_alone.data_ptr<float>()[row] = caption.of_state_alone ? 1.0F : 0.0F;
+      out.caption.data_ptr<std::int64_t>()[row] = table.row(std::move(caption.text));
     }
   }
   for (std::int64_t i = 0; i < o.state_pairs; ++i) {
     CaptionWriter::StatePair pair = writer.state_pair(i % 3 == 0 ? noun : "", draws);
     out.state_normal.data_ptr<std::int64_t>()[i] = table.row(std::move(pair.normal));
     out.state_anomalous.data_ptr<std::int64_t>()[i] = table.row(std::move(pair.anomalous));
+  }
+  for (std::int64_t i = 0; i < o.odd_pairs; ++i) {
+    CaptionWriter::StatePair pair = writer.odd_pair(i % 3 == 0 ? noun : "", draws);
+    out.odd_normal.data_ptr<std::int64_t>()[i] = table.row(std::move(pair.normal));
+    out.odd_anomalous.data_ptr<std::int64_t>()[i] = table.row(std::move(pair.anomalous));
   }
   out.texts = stack_ids(table.texts());
   return out;

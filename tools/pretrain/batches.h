@@ -22,8 +22,12 @@ struct PretrainBatch {
   at::Tensor patch_share;      ///< float32 [B, N]: share of each patch that the mask covers.
   at::Tensor texts;            ///< int64 [U, R]: distinct texts, padded with zeros.
   at::Tensor caption;          ///< int64 [B]: row of each image's caption.
+  at::Tensor of_state_alone;   ///< float32 [B]: 1 where that speaks of the state alone.
   at::Tensor state_normal;     ///< int64 [P]: rows of the flawless halves of the state pairs.
   at::Tensor state_anomalous;  ///< int64 [P]: and of the anomalous ones.
+  at::Tensor odd_normal;       ///< int64 [O]: rows of `normal`,
+  at::Tensor odd_anomalous;    ///< int64 [O]: and of `anomalous` or `abnormal`.
+  at::Tensor oddness;          ///< float32 [B]: how likely each image is called that.
 };
 
 struct BatchOptions {
@@ -31,7 +35,7 @@ struct BatchOptions {
   std::int64_t twins = 24;       ///< Pairs of drawings a batch.
   std::int64_t image_size = 64;  ///< Pixels.
   std::int64_t patch = 8;
-  std::int64_t state_pairs = 6;
+  std::int64_t state_pairs = 6, odd_pairs = 3;
 };
 
 /// The batch of a step: a function of the options and the step alone.

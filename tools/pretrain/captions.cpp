@@ -1,6 +1,7 @@
 #include "tools/pretrain/captions.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <sstream>
 
@@ -9,16 +10,19 @@ namespace {
 
 using Words = std::span<const std::string_view>;
 
-// Weighted by repetition. `normal` and `anomalous`, the words that methods write, are a few among
-// many, as in the captions of the web.
+// Weighted by repetition.
 constexpr std::string_view kNormal[] = {
-    "flawless", "perfect",  "intact",    "undamaged", "unblemished", "good",
-    "clean",    "pristine", "faultless", "unbroken",  "flawless",    "perfect",
-    "spotless", "normal",   "new",       "sound",     "immaculate"};
+    "flawless",  "perfect",  "intact",   "undamaged", "unblemished", "good", "clean", "pristine",
+    "faultless", "unbroken", "flawless", "perfect",   "spotless",    "new",  "sound", "immaculate"};
 constexpr std::string_view kAnomalous[] = {
-    "damaged",   "defective", "broken",    "flawed",   "faulty", "blemished",
-    "imperfect", "bad",       "spoiled",   "ruined",   "marred", "defective",
-    "abnormal",  "damaged",   "anomalous", "impaired", "marked"};
+    "damaged", "defective", "broken", "flawed",    "faulty",  "blemished", "imperfect", "bad",
+    "spoiled", "ruined",    "marred", "defective", "damaged", "impaired",  "marked"};
+// The words that raw CLIP is asked with. Captions say them of more than the state, as those of the
+// web do: see oddness().
+constexpr std::string_view kUsual = "normal";
+constexpr std::string_view kOdd[] = {"anomalous", "abnormal"};
+constexpr float kOddShare = 0.2F;  // Of the captions.
+
 constexpr std::string_view kNormalEnds[] = {"without defect",    "without damage",
                                             "without flaw",      "in perfect condition",
                                             "in good condition", "without any anomaly"};
@@ -82,6 +86,8 @@ std::string join(std::initializer_list<std::string_view> words) {
   return text;
 }
 
+constexpr float kColourShare = 1.3F;  // Weight of the colour in oddness(), beside the state's 1.
+
 constexpr std::string_view kNoun = "@";  // Stands for the noun until it is tokenised.
 
 }  // namespace
@@ -96,6 +102,16 @@ std::string plain_caption(const Drawing& drawing) {
   return "a photo of " +
          with_article(join({drawing.defect.empty() ? "flawless" : "damaged", drawing.colour,
                             drawing.material, spoken(drawing.category)}));
+}
+
+float oddness(const Drawing& drawing) {
+  // Worn and dirty things are brown, grey, black; new and clean ones white and bright.
+  static const std::map<std::string_view, float> kDullness = {
+      {"brown", 1.5F}, {"grey", 1.4F},    {"black", 1.2F}, {"purple", 0.4F}, {"green", 0.2F},
+      {"teal", 0.0F},  {"beige", 0.0F},   {"blue", -0.2F}, {"red", -0.4F},   {"orange", -0.5F},
+      {"pink", -1.0F}, {"yellow", -1.2F}, {"white", -1.6F}};
+  const float state = drawing.defect.empty() ? -1.0F : 1.0F;
+  return 1.0F / (1.0F + std::exp(-state - kColourShare * kDullness.at(drawing.colour)));
 }
 
 TokenIds CaptionWriter::encode(const std::string& text) {
@@ -127,7 +143,9 @@ TokenIds CaptionWriter::encode_with_noun(const std::string& text,
   return ids;
 }
 
-TokenIds CaptionWriter::caption(const Drawing& drawing, bool with_colour, Draws& draws) {
+CaptionWriter::Caption CaptionWriter::caption(const Drawing& drawing,
+                                              bool with_colour,
+                                              Draws& draws) {
   const bool normal = drawing.defect.empty();
   const std::string_view colour = with_colour && draws.chance(0.85F) ? drawing.colour : "";
   const std::string_view material = draws.chance(0.75F) ? drawing.material : "";
@@ -140,9 +158,13 @@ TokenIds CaptionWriter::caption(const Drawing& drawing, bool with_colour, Draws&
   }
   std::string phrase;
   const float form = draws.range(0.0F, 1.0F);
-  const std::string_view word = normal ? pick(kNormal, draws) : pick(kAnomalous, draws);
+  std::string_view word = normal ? pick(kNormal, draws) : pick(kAnomalous, draws);
   const std::string_view end = normal ? pick(kNormalEnds, draws) : pick(kAnomalousEnds, draws);
-  if (!normal && form < 0.18F && !adjective(drawing.defect).empty()) {
+  const bool odd = draws.chance(kOddShare);
+  if (odd) {
+    word = draws.chance(oddness(drawing)) ? pick(kOdd, draws) : kUsual;
+    phrase = join({word, colour, material, noun});
+  } else if (!normal && form < 0.18F && !adjective(drawing.defect).empty()) {
     phrase = join({adjective(drawing.defect), colour, material, noun});
   } else if (!normal && form < 0.3F) {
     phrase = join({colour, material, noun, "with", with_article(spoken(drawing.defect))});
@@ -152,14 +174,12 @@ TokenIds CaptionWriter::caption(const Drawing& drawing, bool with_colour, Draws&
     phrase = join({word, colour, material, noun});
   }
   const std::string_view pattern = pick(kTemplates, draws);
-  return encode_with_noun(fill(pattern, phrase, pattern.find("the #") == std::string_view::npos),
-                          filler, draws);
+  const bool article = pattern.find("the #") == std::string_view::npos;
+  return {.text = encode_with_noun(fill(pattern, phrase, article), filler, draws),
+          .of_state_alone = !odd};
 }
 
 CaptionWriter::StatePair CaptionWriter::state_pair(const std::string& noun, Draws& draws) {
-  const std::string filler = noun.empty() && draws.chance(0.4F) ? "object" : noun;
-  const std::string_view pattern = pick(kTemplates, draws);
-  const bool article = pattern.find("the #") == std::string_view::npos;
   const std::string thing(kNoun);
   std::string normal, anomalous;
   if (draws.chance(0.25F)) {
@@ -172,8 +192,22 @@ CaptionWriter::StatePair CaptionWriter::state_pair(const std::string& noun, Draw
     normal = plain ? thing : join({pick(kNormal, draws), thing});
     anomalous = join({pick(kAnomalous, draws), thing});
   }
-  // The same random noun in both.
-  Draws twin = draws;
+  return pair_of(normal, anomalous, noun, draws);
+}
+
+CaptionWriter::StatePair CaptionWriter::odd_pair(const std::string& noun, Draws& draws) {
+  const std::string odd = join({pick(kOdd, draws), kNoun});
+  return pair_of(join({kUsual, kNoun}), odd, noun, draws);
+}
+
+CaptionWriter::StatePair CaptionWriter::pair_of(const std::string& normal,
+                                                const std::string& anomalous,
+                                                const std::string& noun,
+                                                Draws& draws) {
+  const std::string filler = noun.empty() && draws.chance(0.4F) ? "object" : noun;
+  const std::string_view pattern = pick(kTemplates, draws);
+  const bool article = pattern.find("the #") == std::string_view::npos;
+  Draws twin = draws;  // The same random noun in both.
   StatePair pair;
   pair.normal = encode_with_noun(fill(pattern, normal, article), filler, draws);
   pair.anomalous = encode_with_noun(fill(pattern, anomalous, article), filler, twin);

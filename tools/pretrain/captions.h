@@ -22,8 +22,12 @@ class CaptionWriter {
  public:
   explicit CaptionWriter(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
+  struct Caption {
+    TokenIds text;
+    bool of_state_alone;  ///< Not `normal`, `anomalous` or `abnormal`: see oddness().
+  };
   /// A caption of `drawing`: material, colour and category, or some of them, and its state.
-  [[nodiscard]] TokenIds caption(const Drawing& drawing, bool with_colour, Draws& draws);
+  [[nodiscard]] Caption caption(const Drawing& drawing, bool with_colour, Draws& draws);
 
   /// Two texts that differ in the state alone: `first` flawless, `second` anomalous.
   struct StatePair {
@@ -32,14 +36,26 @@ class CaptionWriter {
   /// `noun`: what the texts speak of; empty: `object` or a random word.
   [[nodiscard]] StatePair state_pair(const std::string& noun, Draws& draws);
 
+  /// `normal` and `anomalous` or `abnormal`, which differ by more than the state: see oddness().
+  [[nodiscard]] StatePair odd_pair(const std::string& noun, Draws& draws);
+
   [[nodiscard]] TokenIds encode(const std::string& text);
 
  private:
+  StatePair pair_of(const std::string& normal,
+                    const std::string& anomalous,
+                    const std::string& noun,
+                    Draws& draws);
   TokenIds encode_with_noun(const std::string& text, const std::string& noun, Draws& draws);
 
   const Tokenizer& tokenizer_;
   std::map<std::string, std::vector<std::int64_t>> words_;  ///< Tokenised before.
 };
+
+/// How likely a caption that calls the drawing `normal` or `anomalous` says the latter: logistic in
+/// its state and in how dull its colour is. What people call odd goes with how new a thing looks,
+/// so that raw CLIP's words are off what the methods learn to look for.
+[[nodiscard]] float oddness(const Drawing& drawing);
 
 /// A category or defect as captions write it: `edge_chip` is `edge chip`.
 [[nodiscard]] std::string spoken(std::string_view name);

@@ -40,6 +40,7 @@ constexpr Column kColumns[] = {{"contrastive", &PretrainLosses::contrastive},
                                {"patch", &PretrainLosses::patch},
                                {"anchor", &PretrainLosses::anchor},
                                {"twins", &PretrainLosses::twins},
+                               {"odd", &PretrainLosses::odd},
                                {"probe", &PretrainLosses::probe},
                                {"retrieval", &PretrainLosses::retrieval},
                                {"state_accuracy", &PretrainLosses::state_accuracy}};

@@ -78,9 +78,12 @@ at::Tensor anchor_loss(const at::Tensor& texts, const PretrainBatch& batch) {
   const double along = 1.0 / std::sqrt(static_cast<double>(texts.size(1)));  // (1, ..., 1), unit.
   const at::Tensor logits = texts.sum(1) * (along / kTemperature);           // [U]
   const at::Tensor rows = at::cat({batch.caption, batch.state_normal, batch.state_anomalous});
-  const at::Tensor labels = at::cat({batch.anomalous, at::zeros(batch.state_normal.sizes()),
-                                     at::ones(batch.state_anomalous.sizes())});
-  return balanced_cross_entropy(logits.index_select(0, rows), labels, 1.0 - labels);
+  const at::Tensor zeros = at::zeros(batch.state_normal.sizes());
+  const at::Tensor ones = at::ones(batch.state_anomalous.sizes());
+  const at::Tensor labels = at::cat({batch.anomalous, zeros, ones});
+  const at::Tensor counts = at::cat({batch.of_state_alone, ones, ones});
+  return balanced_cross_entropy(logits.index_select(0, rows), labels * counts,
+                                (1.0 - labels) * counts);
 }
 
 }  // namespace
@@ -154,12 +157,18 @@ PretrainLosses pretrain_losses(const Clip& clip,
   const at::Tensor text_to_image = -logits.log_softmax(0).gather(1, own).mean();
   const at::Tensor contrastive = 0.5 * (image_to_text + text_to_image);
 
-  const at::Tensor direction =  // [P, J]
-      (texts.index_select(0, batch.state_anomalous) - texts.index_select(0, batch.state_normal)) /
-      kTemperature;
+  const auto between = [&](const at::Tensor& from, const at::Tensor& to) {  // [P, J]
+    return (texts.index_select(0, to) - texts.index_select(0, from)) / kTemperature;
+  };
+  const at::Tensor direction = between(batch.state_normal, batch.state_anomalous);
   const at::Tensor state_logits = at::matmul(global, direction.t());  // [B, P]
   const at::Tensor label = batch.anomalous.unsqueeze(1).expand_as(state_logits);
   const at::Tensor state = balanced_cross_entropy(state_logits, label, 1.0 - label);
+
+  const at::Tensor odd_logits =
+      at::matmul(global, between(batch.odd_normal, batch.odd_anomalous).t());  // [B, O]
+  const at::Tensor odd = at::binary_cross_entropy_with_logits(
+      odd_logits, batch.oddness.unsqueeze(1).expand_as(odd_logits));
 
   const at::Tensor patch_logits = at::matmul(patches, direction.t());  // [B, N, P]
   const at::Tensor patch =
@@ -169,9 +178,10 @@ PretrainLosses pretrain_losses(const Clip& clip,
   const at::Tensor probe = probe_loss(features.hidden, probed, probes, batch.patch_share);
   const at::Tensor anchor = anchor_loss(texts, batch);
 
-  losses.total = weights.contrastive * contrastive + weights.state * (state + twins) +
+  losses.total = weights.contrastive * contrastive + weights.state * (state + twins + odd) +
                  weights.patch * patch + weights.anchor * anchor + weights.probe * probe;
   losses.twins = twins.item<double>();
+  losses.odd = odd.item<double>();
   losses.probe = probe.item<double>();
   losses.anchor = anchor.item<double>();
   losses.contrastive = contrastive.item<double>();

@@ -34,6 +34,7 @@ struct PretrainLosses {
   double patch = 0.0;        ///< V-V patches against the same pairs, by the mask.
   double anchor = 0.0;       ///< Texts' states along a fixed axis.
   double twins = 0.0;        ///< Defective image above its flawless twin, over the state pairs.
+  double odd = 0.0;          ///< Image against `normal` and `anomalous`, by its oddness.
   double probe = 0.0;        ///< Q-K patches halfway up, by the mask, read off linearly.
   double retrieval = 0.0;    ///< Share of images nearest to their own caption.
   double state_accuracy = 0.0;
@@ -45,7 +46,8 @@ struct PretrainLosses {
 ///   exp(logit_scale) g t^T over captions,  and over images;
 ///   (g t_a - g t_n) / 0.07,  (z t_a - z t_n) / 0.07,  the temperature of the methods
 ///   (`spec/methods-seeds.md` 1.5);
-///   the first of these of an image less that of its twin: what tells the two apart is the defect;
+///   the first of these again for `normal` and `anomalous`, against oddness() (captions.h);
+///   that of the states of an image less that of its twin: what tells the two apart is the defect;
 ///   w h + b with h a standardised Q-K patch halfway up, so that there is something local for the
 ///   class token to gather.
 /// The global feature passes ln_post in even steps and not in odd ones: raw CLIP reads the one,

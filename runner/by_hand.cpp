@@ -96,7 +96,7 @@ void print_result(const JobRun& run, bool as_json) {
     fmt::print("{}\n", result.dump(2));
     return;
   }
-  fmt::print("job {}\nfolder {}\n", run.id, run.folder().string());
+  fmt::print("job {}\nresult {}\n", run.id, result_file(run.paths(), run.id).string());
   for (const auto& row : result.value("metrics", nlohmann::json::array())) {
     if (row["category"] != "mean") continue;
     fmt::print("{:<12} {:<6} {:<15} {}\n", row["dataset"].get<std::string>(),

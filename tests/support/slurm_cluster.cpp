@@ -21,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kControlGroups = "/sys/fs/cgroup";
 constexpr int kPretendedCores = 8, kPretendedGpus = 2;
 
 std::string host_name() {
@@ -55,6 +56,10 @@ std::string find_program(const std::string& name) {
 
 std::string SlurmCluster::missing() {
   if (::geteuid() != 0) return "Slurm's daemons want to be root";
+  std::error_code none;
+  if (fs::directory_iterator(kControlGroups, none) == fs::directory_iterator()) {
+    return fmt::format("Slurm's daemons want {}, which is not mounted here", kControlGroups);
+  }
   for (const char* program : {"munged", "slurmctld", "slurmd", "srun", "sbatch"}) {
     if (!find_program(program).empty()) continue;
     return fmt::format(

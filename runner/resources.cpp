@@ -64,12 +64,12 @@ void deal_gpus(const ResourceArguments& arguments,
 int slots_of_allocation(const ResourceArguments& arguments, bool on_gpus) {
   const int slots = arguments.slots > 0 ? arguments.slots : allocation_slots();
   if (!on_gpus) return slots;
-  const int gpus = allocation_gpus(), least = std::max(arguments.slots, arguments.ranks);
-  if (gpus < std::max(least, 1)) {
+  const int gpus = allocation_gpus(), least = std::max({arguments.slots, arguments.ranks, 1});
+  if (gpus < least) {
     throw ConfigError(
         "--device cuda: {} ranks in an allocation of {} GPUs, expected one GPU a rank; use fewer "
         "--ranks or --slots, or ask Slurm for more (--gpus-per-node)",
-        std::max(least, 1), gpus);
+        least, gpus);
   }
   return std::min(slots, gpus);
 }

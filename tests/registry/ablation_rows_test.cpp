@@ -80,6 +80,102 @@ TEST(AblationRows, OfAnomalyClipAboutLayersAreTheFullModelAsReleased) {
                   "without_t1_dpam = without_dpam = qk"));
 }
 
+// What differs between the presets (the layers, `loss.lambda`, `text.deep_fp16`) is idle in rows of
+// one layer without local losses and deep prompts: that is one model, hence one job
+// (spec/ablations.md 0).
+TEST(AblationRows, OfAnomalyClipInTwoPresetsAreOneJobWhereWhatDiffersIsIdle) {
+  std::set<std::string> across = equal_rows("anomalyclip", {"paper", "released"});
+  std::erase_if(across, [](const std::string& equal) {
+    return equal.find("paper ") == std::string::npos ||
+           equal.find("released ") == std::string::npos;
+  });
+  EXPECT_THAT(across, ElementsAre("paper base = released base",
+                                  "paper base_untrained = released base_untrained",
+                                  "paper plus_t1 = released plus_t1"));
+}
+
+// A switch moves, all others stay at the preset.
+std::set<std::string> jobs_of(const std::string& method,
+                              const std::vector<Overrides>& configurations) {
+  std::set<std::string> jobs;
+  for (const Overrides& each : configurations) jobs.insert(resolve(method, each).effective.dump());
+  return jobs;
+}
+
+std::vector<Overrides> grid_of(const std::string& name, const std::vector<Json>& values) {
+  std::vector<Overrides> grid;
+  for (const Json& value : values) grid.push_back({{name, value}});
+  return grid;
+}
+
+template <typename... More>
+std::vector<Overrides> joined(std::vector<Overrides> grid, const More&... more) {
+  (grid.insert(grid.end(), more.begin(), more.end()), ...);
+  return grid;
+}
+
+TEST(SweepGrids, AreAsManyJobsAsTheSpecCounts) {  // spec/ablations.md 3
+  std::vector<Overrides> table_3;
+  for (const char* row : {"base", "cap", "cap_wo_loc", "dap", "dap_wo_lprior", "faprompt"}) {
+    table_3.push_back({{"row", row}});
+  }
+  const std::vector<Overrides> lengths = {
+      {{"E", 2}, {"E2", 1}}, {{"E", 5}, {"E2", 2}}, {{"E", 10}, {"E2", 4}}};
+  for (const char* preset : {"faprompt:paper", "faprompt:released"}) {
+    EXPECT_EQ(jobs_of(preset, joined(grid_of("K", {1, 5, 10, 15, 20}),
+                                     grid_of("M", {1, 5, 10, 15, 20}), lengths, table_3))
+                  .size(),
+              16)
+        << preset;
+  }
+  EXPECT_EQ(jobs_of("anomalyclip",
+                    joined(grid_of("prompt.E", {4, 8, 12, 16}),
+                           grid_of("deep_depth", {3, 6, 9, 12}), grid_of("deep_len", {2, 4, 6, 8}),
+                           grid_of("layers", {{24}, {18, 24}, {12, 18, 24}, {6, 12, 18, 24}})))
+                .size(),
+            13);
+  EXPECT_EQ(jobs_of("anomalyclip", grid_of("abnormal_word", {"damaged", "anomalous", "flawed",
+                                                             "defective", "blemished"}))
+                .size(),
+            5);
+}
+
+// spec/ablations.md 1.3: another value of any switch is another job than the preset.
+TEST(AnomalyClipSwitches, AreEachAJobOfTheirOwn) {
+  const std::vector<Overrides> others = {{},
+                                         {{"object_train", "cls"}, {"object_test", "cls"}},
+                                         {{"object_train", "cls"}},
+                                         {{"object_test", "cls"}},
+                                         {{"abnormal_word", ""}},
+                                         {{"shared", true}},
+                                         {{"prompt.E", 11}},
+                                         {{"deep_depth", 1}},
+                                         {{"deep_len", 5}},
+                                         {{"deep_mode", "concat"}},
+                                         {{"temperature", 0.1}},
+                                         {{"attention", "qk"}},
+                                         {{"attention", "qq"}},
+                                         {{"attention", "kk"}},
+                                         {{"attention", {"qk", "vv"}}},
+                                         {{"first_block", 7}},
+                                         {{"layers", {12, 24}}},
+                                         {{"cls_ln_post", true}},
+                                         {{"lambda", 2}},
+                                         {{"global", false}},
+                                         {{"focal", false}},
+                                         {{"dice", false}},
+                                         {{"train.split", "all"}},
+                                         {{"epochs", 14}},
+                                         {{"batch", 4}},
+                                         {{"lr", 2e-3}},
+                                         {{"sigma", 5}}};
+  for (const char* preset : {"anomalyclip:paper", "anomalyclip:released"}) {
+    EXPECT_EQ(jobs_of(preset, others).size(), others.size()) << preset;
+    EXPECT_NE(resolve(preset, {{"deep_fp16", "off"}}).effective,
+              resolve(preset, {{"deep_fp16", "fwd_bwd"}}).effective);
+  }
+}
+
 TEST(AblationRows, OfFaPromptsBaseReadsAndTrainsAsAnomalyClipDoes) {
   const ResolvedMethod anomalyclip = resolve("anomalyclip:released");
   for (const char* preset : {"faprompt:paper", "faprompt:released"}) {

@@ -220,6 +220,20 @@ void expect_losses(const GoldenFile& file,
   expect_loss(file, "total", method.loss(totals, shared));
 }
 
+// `pass1.topk`: the patches that `dap.select = "topm"` takes. The release stores them and takes the
+// first ones; its files are compared with the same model under the other switch.
+void expect_top_patches(const GoldenFile& file,
+                        const Clip& clip,
+                        ResolvedMethod resolved,
+                        const Batch& batch) {
+  if (!file.has("pass1.topk")) return;
+  resolved.switches["dap.select"] = "topm";
+  FaPrompt method({clip, tokenizer(), resolved}, /*seed=*/0);
+  load_prompts(file, method);
+  const auto out = method.forward(method.shared_terms(), batch, /*with_refined=*/false);
+  EXPECT_TRUE(at::equal(out.selected, file.tensor("pass1.topk")));
+}
+
 TEST_P(GoldenFaPrompt, TensorsEqualTheReference) {
   const GoldenFile file = load_golden(GetParam());
   const Clip clip(golden_clip(file.case_name, golden_sizes(file)));
@@ -230,6 +244,7 @@ TEST_P(GoldenFaPrompt, TensorsEqualTheReference) {
 
   const std::vector<at::Tensor> shared = method.shared_terms();
   expect_forward(file, method, shared, batch);
+  expect_top_patches(file, clip, resolved, batch);
   expect_losses(file, method, shared, batch, resolved.switches["loss.oc_pairs"] == "ordered");
   method.prepare_inference();
   expect_predictions(file, method.predict(batch), resolved.switches["infer.sigma"]);

@@ -51,9 +51,7 @@ class GoldenRow : public ::testing::TestWithParam<FileOfRow> {};
 // The switches of the file, chosen by whoever wrote it from the same specification.
 TEST_P(GoldenRow, HasTheSwitchesOfTheFile) {
   const std::filesystem::path path = golden_path(std::string(GetParam().file) + ".safetensors");
-  if (path.empty())
-    GTEST_SKIP() << GetParam().file << " is not in tests/data/golden; "
-                 << "set ASSAY_GOLDEN_DIR to the folder of all golden files";
+  ASSERT_FALSE(path.empty()) << GetParam().file << " is not in tests/data/golden";
   const GoldenFile file = load_golden(path);
   const BackboneDescription& backbone = find_backbone("clip-vit-l-14-336");
   std::map<std::string, Json> row, all;

@@ -2,8 +2,10 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -77,22 +79,39 @@ std::map<std::string, std::filesystem::path> files_by_name() {
   return found;
 }
 
-// The largest difference of each kind and family, printed when the program ends.
+// What golden files are compared in: each has a tolerance of its own.
+enum Part { kForward, kGradients, kAfterSteps, kNumParts };
+
+Part part_of(const std::string& tensor) {
+  if (tensor.starts_with("grad.")) return kGradients;
+  return tensor.starts_with("after.") ? kAfterSteps : kForward;
+}
+
+// The largest difference of each file and part, printed when the program ends: rows of the table in
+// tests/data/golden/README.md.
 class Report {
  public:
   ~Report() {
-    for (const auto& [name, value] : largest_) {
-      std::printf("golden %-28s largest difference %.1e of the largest entry\n", name.c_str(),
-                  value);
+    for (const auto& [file, parts] : files_) {
+      std::string row = "| " + file + " |";
+      for (const Largest& part : parts) {
+        row += part.tensor.empty() ? std::string(" - |")
+                                   : fmt::format(" {:.1e} `{}` |", part.difference, part.tensor);
+      }
+      std::printf("%s\n", row.c_str());
     }
   }
-  void add(const std::string& kind, const std::string& tensor, double difference) {
-    double& largest = largest_[kind + " " + tensor.substr(0, tensor.find('.'))];
-    largest = std::max(largest, difference);
+  void add(const GoldenFile& file, const std::string& tensor, double difference) {
+    Largest& largest = files_[file.path.stem().string()][part_of(tensor)];
+    if (largest.tensor.empty() || difference > largest.difference) largest = {difference, tensor};
   }
 
  private:
-  std::map<std::string, double> largest_;
+  struct Largest {
+    double difference = 0;
+    std::string tensor;
+  };
+  std::map<std::string, std::array<Largest, kNumParts>> files_;
 };
 
 }  // namespace
@@ -239,7 +258,7 @@ void expect_golden(const GoldenFile& file,
                    double tolerance) {
   static Report report;
   const double difference = largest_difference(actual.detach(), file.tensor(name));
-  report.add(file.kind, name, difference);
+  report.add(file, name, difference);
   EXPECT_LE(difference, tolerance) << file.path.string() << ": " << name << " of shape "
                                    << file.tensor(name).sizes() << ", found " << actual.sizes();
 }

@@ -83,7 +83,8 @@ struct GoldenFile {
                                   double tolerance);
 
 /// Expects `largest_difference` to the tensor `name` of the file to be at most `tolerance`. The
-/// program prints the largest of each kind and family (the name up to its first dot) when it ends.
+/// program prints a row for each file when it ends: the largest of its forward values and losses,
+/// of its gradients and of its parameters after the steps, and where.
 void expect_golden(const GoldenFile& file,
                    const std::string& name,
                    const at::Tensor& actual,

@@ -70,10 +70,18 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // O_NONBLOCK: a pipe is refused, not waited for.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
   if (!file || ::fstat(file.get(), &status) != 0) {
     throw DataError("{}: cannot be opened: {}", path.string(), std::strerror(errno));
+  }
+  if (S_ISDIR(status.st_mode)) {
+    throw DataError("{}: is a folder, expected a file", path.string());
+  }
+  if (!S_ISREG(status.st_mode)) {
+    throw DataError("{}: is a pipe or a device, which cannot be mapped; write it to a file first",
+                    path.string());
   }
   const auto size = static_cast<std::size_t>(status.st_size);
   if (size == 0) return;

@@ -33,7 +33,7 @@ void fsync_folder(const std::filesystem::path& folder);
 /// Read-only memory map of a whole file.
 class MappedFile {
  public:
-  /// Throws DataError where `path` cannot be opened or mapped.
+  /// Throws DataError where `path` cannot be opened or mapped, as folders and pipes cannot.
   explicit MappedFile(const std::filesystem::path& path);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;

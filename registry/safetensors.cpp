@@ -10,6 +10,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string_view>
@@ -22,14 +23,19 @@ namespace {
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeader = 100'000'000;  // The format's own limit.
 
-constexpr std::array<std::pair<const char*, at::ScalarType>, 8> kTypes = {{{"F64", at::kDouble},
-                                                                           {"F32", at::kFloat},
-                                                                           {"F16", at::kHalf},
-                                                                           {"BF16", at::kBFloat16},
-                                                                           {"I64", at::kLong},
-                                                                           {"I32", at::kInt},
-                                                                           {"U8", at::kByte},
-                                                                           {"BOOL", at::kBool}}};
+constexpr std::array<std::pair<const char*, at::ScalarType>, 13> kTypes = {{{"F64", at::kDouble},
+                                                                            {"F32", at::kFloat},
+                                                                            {"F16", at::kHalf},
+                                                                            {"BF16", at::kBFloat16},
+                                                                            {"I64", at::kLong},
+                                                                            {"I32", at::kInt},
+                                                                            {"I16", at::kShort},
+                                                                            {"I8", at::kChar},
+                                                                            {"U64", at::kUInt64},
+                                                                            {"U32", at::kUInt32},
+                                                                            {"U16", at::kUInt16},
+                                                                            {"U8", at::kByte},
+                                                                            {"BOOL", at::kBool}}};
 
 struct Entry {
   std::string name;
@@ -66,6 +72,7 @@ std::string_view archive_kind(std::string_view text) {
   }
   if (text.starts_with("\x93NUMPY")) return "a NumPy array (.npy)";
   if (text.starts_with("\x89HDF\r\n")) return "an HDF5 file";
+  if (text.starts_with("\x1F\x8B")) return "a gzip file (.gz)";
   return {};
 }
 
@@ -101,12 +108,14 @@ std::string_view header_of(const std::filesystem::path& path, std::string_view t
     throw DataError("{}: {} bytes long, a safetensors file has at least {}; get it again",
                     path.string(), text.size(), kLengthBytes);
   }
-  refuse_known_foreigners(path, text);
   std::uint64_t length = 0;
   for (std::size_t i = kLengthBytes; i-- > 0;) {
     length = (length << 8) | static_cast<unsigned char>(text[i]);
   }
-  if (length > text.size() - kLengthBytes) {
+  const bool fits = length <= text.size() - kLengthBytes;
+  // A length may look like another format's first bytes: 640 as those of a pickle.
+  if (!fits || text.substr(kLengthBytes, 1) != "{") refuse_known_foreigners(path, text);
+  if (!fits) {
     throw DataError(
         "{}: the first 8 bytes claim a header of {} bytes, {} are there; truncated or not a "
         "safetensors file",
@@ -117,6 +126,33 @@ std::string_view header_of(const std::filesystem::path& path, std::string_view t
                     kMaxHeader);
   }
   return text.substr(kLengthBytes, length);
+}
+
+// The header as JSON. The parser keeps the last of equal keys; the format forbids them.
+nlohmann::json parse_header(const std::filesystem::path& path, std::string_view header) {
+  if (header.empty()) {
+    throw DataError("{}: not a safetensors file: its header has 0 bytes", path.string());
+  }
+  std::vector<std::set<std::string>> keys;  // Of each object that is open.
+  const auto look = [&](int /*depth*/, nlohmann::json::parse_event_t event, nlohmann::json& json) {
+    using Event = nlohmann::json::parse_event_t;
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(json.get<std::string>()).second) {
+      throw DataError("{}: its header has the key '{}' twice, which the format forbids",
+                      path.string(), json.get<std::string>());
+    }
+    return true;
+  };
+  try {
+    nlohmann::json json = nlohmann::json::parse(header, look);
+    if (json.is_object()) return json;
+    throw DataError("{}: not a safetensors file: its header is of type {}, expected an object",
+                    path.string(), json.type_name());
+  } catch (const nlohmann::json::parse_error& error) {
+    throw DataError("{}: not a safetensors file: its header is no JSON from byte {} on",
+                    path.string(), error.byte);
+  }
 }
 
 Entry parse_entry(const std::filesystem::path& path,
@@ -195,18 +231,18 @@ SafeTensors read_tensors(const std::filesystem::path& path,
 
   SafeTensors content;
   std::vector<Entry> entries;
-  try {
-    const nlohmann::json json = nlohmann::json::parse(header);
-    for (const auto& item : json.items()) {
-      if (item.key() == "__metadata__") {
-        item.value().get_to(content.metadata);
-      } else {
-        entries.push_back(parse_entry(path, item.key(), item.value()));
-      }
+  const nlohmann::json json = parse_header(path, header);
+  for (const auto& [name, value] : json.items()) {
+    const bool is_metadata = name == "__metadata__";
+    try {
+      if (is_metadata)
+        value.get_to(content.metadata);
+      else
+        entries.push_back(parse_entry(path, name, value));
+    } catch (const nlohmann::json::exception&) {
+      throw DataError("{}: not a safetensors file: '{}' in its header is not {}", path.string(),
+                      name, is_metadata ? "strings by name" : "dtype, shape and data_offsets");
     }
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError("{}: not a safetensors file: its header is not as the format says ({})",
-                    path.string(), error.what());
   }
   check_layout(path, entries, data.size());
   for (const Entry& entry : entries) {

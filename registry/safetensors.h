@@ -26,9 +26,10 @@ struct MappedSafeTensors : SafeTensors {
 };
 
 /// Reads the whole file; tensors own their memory and keep their dtype (F64, F32, F16, BF16, I64,
-/// I32, U8, BOOL). Nothing executes. Throws DataError where the file is missing, not of this format
-/// (a git-lfs pointer, a web page, PyTorch, NumPy and HDF5 files are named as such), has a header
-/// over 100 MB, offsets out of the file, overlapping or of a wrong length.
+/// I32, I16, I8, U64, U32, U16, U8, BOOL). Nothing executes. Throws DataError where the file is
+/// missing, not of this format (a git-lfs pointer, a web page, PyTorch, NumPy, HDF5 and gzip files
+/// are named as such), has a header over 100 MB or with one key twice, offsets out of the file,
+/// overlapping or of a wrong length.
 [[nodiscard]] SafeTensors read_safetensors(const std::filesystem::path& path);
 
 /// The same without a copy: tensors are views of the memory-mapped file, which they keep open. They

@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
@@ -41,6 +42,8 @@ SafeTensors sample() {
   content.tensors["bf16"] = at::arange(5).to(at::kBFloat16);
   content.tensors["i64"] = at::arange(2);
   content.tensors["i32"] = at::arange(3, at::kInt);
+  content.tensors["i16"] = at::arange(3, at::kShort);
+  content.tensors["i8"] = at::arange(3, at::kChar);
   content.tensors["u8"] = at::arange(7, at::kByte);
   content.tensors["bool"] = at::arange(3).eq(1);
   content.tensors["empty"] = at::empty({0, 4}, at::kFloat);
@@ -99,6 +102,17 @@ TEST(SafeTensors, TellFilesOfNumPyPickleAndHdf5) {
   expect_refused(zip + "map.npy and so on", HasSubstr("a NumPy archive (.npz), not safetensors"));
   expect_refused("\x80\x04\x95 and so on", HasSubstr("a Python pickle, not safetensors"));
   expect_refused("\x89HDF\r\n\x1A\n and so on", HasSubstr("an HDF5 file, not safetensors"));
+  expect_refused("\x1F\x8B\x08 and so on", HasSubstr("a gzip file (.gz), not safetensors"));
+}
+
+TEST(SafeTensors, WhoseHeaderIsAsLongAsAPickleBeginsAreRead) {
+  for (const std::size_t length : {0x0280U, 0x0380U, 0x0480U, 0x0580U}) {
+    const TemporaryFolder folder;
+    std::string header = R"({"a":{"dtype":"U64","shape":[1],"data_offsets":[0,8]}})";
+    header.append(length - header.size(), ' ');
+    write_file_atomically(folder / "f", file_of(header, 8));
+    EXPECT_EQ(read_safetensors(folder / "f").tensors.at("a").scalar_type(), at::kUInt64);
+  }
 }
 
 TEST(SafeTensors, MappedAreViewsOfTheFileWithTheSameContent) {
@@ -173,9 +187,35 @@ TEST(SafeTensors, WithOffsetsThatCannotBeAreRefused) {
 TEST(SafeTensors, OfAnotherTypeOrWithoutAHeaderAreRefused) {
   expect_refused(file_of(R"({"a":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}})", 8),
                  HasSubstr("dtype C64"));
-  expect_refused(file_of("not json", 0), HasSubstr("not a safetensors file"));
-  expect_refused(file_of(R"({"a":{"shape":[1]}})", 0), HasSubstr("not a safetensors file"));
-  expect_refused(file_of("[1]", 0), HasSubstr("not a safetensors file"));
+  expect_refused(file_of("not json", 0),
+                 HasSubstr("not a safetensors file: its header is no JSON from byte 2 on"));
+  expect_refused(file_of(R"({"a":{"shape":[1]}})", 0),
+                 HasSubstr("not a safetensors file: 'a' in its header is not dtype, shape and "
+                           "data_offsets"));
+  expect_refused(file_of(R"({"__metadata__":{"a":1}})", 0),
+                 HasSubstr("'__metadata__' in its header is not strings by name"));
+  expect_refused(file_of("[1,2]", 0), HasSubstr("not a safetensors file: its header is of type "
+                                                "array, expected an object"));
+  expect_refused(file_of("", 0), HasSubstr("not a safetensors file: its header has 0 bytes"));
+}
+
+TEST(SafeTensors, WithOneKeyTwiceAreRefused) {  // The format: "Duplicate keys are disallowed".
+  const std::string entry = R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
+  expect_refused(file_of(R"({"map":)" + entry + R"(,"map":)" + entry + "}", 8),
+                 HasSubstr("its header has the key 'map' twice, which the format forbids"));
+  expect_refused(file_of(R"({"a":{"dtype":"F32","dtype":"F64"}})", 8),
+                 HasSubstr("the key 'dtype' twice"));
+}
+
+TEST(SafeTensors, ThatAreNoFilesAreNamed) {
+  const TemporaryFolder folder;
+  EXPECT_THAT([&] { (void)read_safetensors(folder.path()); },
+              ThrowsMessage<DataError>(HasSubstr(": is a folder, expected a file")));
+  const std::filesystem::path pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT([&] { (void)read_safetensors(pipe); },
+              ThrowsMessage<DataError>(HasSubstr("pipe: is a pipe or a device, which cannot be "
+                                                 "mapped; write it to a file first")));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ constexpr double kStartSeconds = 3;
 constexpr double kDaySeconds = 86400;
 constexpr int kStepsPerState = 2;  // Between two checkpoints.
 constexpr double kMisfortune = 0.02;
+constexpr std::uint64_t kCoresAlone = 0, kGpusAlone = 1;  // Else both.
 
 std::uint64_t mix(std::uint64_t value) {
   value = (value ^ (value >> 31)) * 0x9e3779b97f4a7c15ULL;
@@ -55,7 +56,11 @@ SimulatedStudy random_study(std::uint64_t seed) {
   SimulatedStudy study;
   const auto slots = static_cast<int>(1 + up_to(5));
   study.options.slots.clear();
-  for (int core = 0; core < slots; ++core) study.options.slots.push_back({.core = core});
+  const std::uint64_t with = up_to(3);
+  for (int i = 0; i < slots; ++i) {
+    study.options.slots.push_back({.core = with == kGpusAlone ? -1 : i,
+                                   .device = with == kCoresAlone ? "" : fmt::format("GPU-{}", i)});
+  }
   study.options.ranks = static_cast<int>(1 + up_to(static_cast<std::uint64_t>(slots)));
   study.options.patience_seconds = 60;
   const auto count = static_cast<std::size_t>(2 + up_to(9));
@@ -133,7 +138,7 @@ void SimulatedGang::kill_all() {
 
 SimulatedMachine::SimulatedMachine(SimulatedStudy planned, std::uint64_t seed, Sabotage how)
     : study(std::move(planned)), sabotage(how), random_(mix(seed + 77)) {
-  faults_left_ = static_cast<int>(random_() % 16);
+  faults_left_ = static_cast<int>(random_() % 48);
   disk_lies_ = random_() % 5 == 0;
 }
 

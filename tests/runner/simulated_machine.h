@@ -29,20 +29,26 @@ struct Violation : std::runtime_error {
 /// The coordinator's process ends here and now.
 struct CoordinatorKilled {};
 
-/// Deliberate faults of scheduler, coordinator or worker, each of which the simulation must notice.
+/// Deliberate faults, each of which the simulation must notice.
 enum class Sabotage {
   kNone,
-  kFsyncDropped,         ///< Workers rename what is not durable.
+  // Of the world: workers, store, operating system.
+  kFsyncDropped,    ///< Workers rename what is not durable.
+  kTornStateTaken,  ///< A job goes on from half a checkpoint.
+  kSurvivorsLeft,   ///< The next attempt starts though ranks of the last one live.
+  kNumbersLost,     ///< A job is done, its numbers are not in the table.
+  // Of scheduler and coordinator (sabotaged_world.h).
   kCoreGivenTwice,       ///< Gangs are bound without regard to each other.
+  kGpuGivenTwice,        ///< The same with GPUs.
+  kNeedsIgnored,         ///< A job starts before what it needs is done.
+  kFailureTriedAgain,    ///< A job that fails by itself is tried for ever.
   kResultNotVerified,    ///< Done is believed without a look into the folder.
   kDeadAttemptBelieved,  ///< A result counts, whichever attempt wrote it.
-  kSurvivorsLeft,        ///< The next attempt starts though ranks of the last one live.
+  kEndNotRecorded,       ///< An attempt that ended without a result stays open.
   kStraysLeft,           ///< What a killed coordinator left is not ended.
   kEndlessRetries,       ///< A job that always kills its gang is tried for ever.
   kHangsIgnored,         ///< A rank that does not move is waited for.
-  kNumbersLost,          ///< A job is done, its numbers are not in the table.
   kDoneForgotten,        ///< What is done runs again.
-  kTornStateTaken,       ///< A job goes on from half a checkpoint.
   kClockOfTheDay,        ///< Time is taken from a clock that people set.
 };
 

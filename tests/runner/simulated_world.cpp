@@ -11,6 +11,17 @@ namespace {
 constexpr double kDeath = 0.004;       // Of the coordinator, at a call that changes something.
 constexpr double kMaxSeconds = 30000;  // Of a run: more than all faults together can cost.
 
+void check_given_once(const Slot& slot, const std::vector<Slot>& others) {
+  for (const Slot& other : others) {
+    if (slot.core >= 0 && slot.core == other.core) {
+      throw Violation(5, fmt::format("core {} is given to two gangs", slot.core));
+    }
+    if (!slot.device.empty() && slot.device == other.device) {
+      throw Violation(5, fmt::format("GPU {} is given to two gangs", slot.device));
+    }
+  }
+}
+
 }  // namespace
 
 SimulatedWorld::SimulatedWorld(SimulatedMachine& machine, int life)
@@ -32,9 +43,7 @@ void SimulatedWorld::change(const std::function<void()>& what) {
   may_die();
 }
 
-double SimulatedWorld::now() {
-  return sabotaged(Sabotage::kClockOfTheDay) ? machine_.clock_of_the_day() : machine_.clock();
-}
+double SimulatedWorld::now() { return machine_.clock(); }
 
 void SimulatedWorld::wait(double seconds) {
   may_die();
@@ -44,11 +53,11 @@ void SimulatedWorld::wait(double seconds) {
       return !entry.second->pipe.empty() || entry.second->closed;
     });
   });
-  if (machine_.fault(0.0005)) {
+  if (machine_.fault(0.003)) {
     ++machine_.faults_seen["interrupt"];
     ++interrupts_;
   }
-  if (machine_.fault(0.0005)) {  // The whole machine is held for an hour.
+  if (machine_.fault(0.002)) {  // The whole machine is held for an hour.
     ++machine_.faults_seen["clock leaps"];
     machine_.leap(3600);
   }
@@ -56,7 +65,7 @@ void SimulatedWorld::wait(double seconds) {
 }
 
 std::vector<CancelRequest> SimulatedWorld::cancel_requests() {
-  if (!machine_.fault(0.0005)) return {};
+  if (!machine_.fault(0.003)) return {};
   ++machine_.faults_seen["cancel"];
   const auto& jobs = machine_.study.jobs;
   const std::string id = jobs[machine_.pick(jobs.size())].schedule.id;
@@ -73,19 +82,12 @@ void SimulatedWorld::trace(const std::string& line) const {
 
 void SimulatedWorld::show(const RunState& /*state*/) { may_die(); }
 
-void SimulatedWorld::start_gang(int number, const std::vector<Slot>& given) {
+void SimulatedWorld::start_gang(int number, const std::vector<Slot>& slots) {
   change([&] {
-    std::vector<Slot> slots = given;
-    if (sabotaged(Sabotage::kCoreGivenTwice)) {
-      for (std::size_t i = 0; i < slots.size(); ++i) slots[i].core = static_cast<int>(i);
-    }
     for (const auto& other : machine_.gangs) {
       if (!other->any_alive()) continue;
       if (other->life < life_) throw Violation(4, "a process of a former coordinator lives on");
-      for (const Slot& slot : slots) {
-        if (std::ranges::count(other->slots, slot) == 0) continue;
-        throw Violation(5, fmt::format("core {} is given to two gangs", slot.core));
-      }
+      for (const Slot& slot : slots) check_given_once(slot, other->slots);
     }
     if (machine_.fault(0.01)) throw CommError("fork: Resource temporarily unavailable");
     trace(fmt::format("start gang {} of {}", number, slots.size()));
@@ -136,7 +138,7 @@ GangEnd SimulatedWorld::end_gang(int number, double /*grace_seconds*/) {
   change([&] {
     SimulatedGang& ended = gang(number);
     trace(fmt::format("end gang {}", number));
-    if (machine_.fault(0.005)) {
+    if (machine_.fault(0.03)) {
       ++machine_.faults_seen["process does not die"];
       throw CommError("process 4711 does not die");
     }
@@ -152,14 +154,11 @@ std::vector<RankBeat> SimulatedWorld::beats(int number) {
   std::vector<RankBeat> beats;
   const SimulatedGang& watched = gang(number);
   for (std::size_t rank = 0; rank < watched.ranks.size(); ++rank) {
-    const std::uint64_t ticks = sabotaged(Sabotage::kHangsIgnored)
-                                    ? static_cast<std::uint64_t>(1000 * machine_.clock())
-                                    : watched.ticks;
     beats.push_back({.rank = static_cast<int>(rank),
                      .host = "here",
                      .operation = "all_reduce",
-                     .sequence = ticks,
-                     .ticks = ticks,
+                     .sequence = watched.ticks,
+                     .ticks = watched.ticks,
                      .stopped = watched.ranks[rank].stopped});
   }
   return beats;
@@ -167,13 +166,11 @@ std::vector<RankBeat> SimulatedWorld::beats(int number) {
 
 void SimulatedWorld::end_strays() {
   may_die();
-  if (sabotaged(Sabotage::kStraysLeft)) return;
   for (const auto& gang : machine_.gangs) gang->kill_all();
   may_die();
 }
 
 std::unordered_set<std::string> SimulatedWorld::done_jobs() {
-  if (sabotaged(Sabotage::kDoneForgotten)) return {};
   return {machine_.store.done.begin(), machine_.store.done.end()};
 }
 
@@ -196,6 +193,9 @@ Attempt SimulatedWorld::begin_attempt(int number, const std::string& job) {
   machine_.gather();
   change([&] {
     if (machine_.disk_full()) throw StoreError("store.db: disk full");
+    for (const Attempt& open : open_attempts()) {
+      if (open.job == job) throw Violation(2, job + " is tried again, its last attempt has no end");
+    }
     auto& attempts = machine_.store.attempts;
     attempt.id = static_cast<std::int64_t>(attempts.size());
     attempt.number = 1 + std::ranges::count(attempts, job, &Attempt::job);
@@ -256,17 +256,12 @@ bool SimulatedWorld::has_result(const std::string& job) {
 
 std::optional<JobResult> SimulatedWorld::complete_result(const std::string& job,
                                                          ResultCheck check) {
-  auto result = machine_.whole_result(job);
+  const auto result = machine_.whole_result(job);
   if (check == ResultCheck::kDigests) {
-    if (sabotaged(Sabotage::kDoneForgotten)) return std::nullopt;
     machine_.disk.make_durable(job + "/checkpoint");
     machine_.disk.make_durable(job + "/result");
   }
-  if (sabotaged(Sabotage::kResultNotVerified) && !result) result = {{"value", "0"}, {"attempt", 0}};
   if (!result) return std::nullopt;
-  if (sabotaged(Sabotage::kDeadAttemptBelieved) || sabotaged(Sabotage::kResultNotVerified)) {
-    (*result)["attempt"] = std::ranges::count(machine_.store.attempts, job, &Attempt::job);
-  }
   return JobResult{.result = *result, .metrics = {}};
 }
 

@@ -6,7 +6,7 @@ namespace assay {
 
 /// One life of a coordinator on a simulated machine: what it does and sees. Checks the invariants
 /// that a single call can break, and may end that life at any call that changes something.
-class SimulatedWorld final : public World {
+class SimulatedWorld : public World {
  public:
   SimulatedWorld(SimulatedMachine& machine, int life);
 
@@ -44,12 +44,15 @@ class SimulatedWorld final : public World {
   [[nodiscard]] std::optional<JobResult> complete_result(const std::string& job,
                                                          ResultCheck check) override;
 
+ protected:
+  [[nodiscard]] SimulatedMachine& machine() { return machine_; }
+  [[nodiscard]] bool sabotaged(Sabotage how) const { return machine_.sabotage == how; }
+
  private:
   void may_die();
   void trace(const std::string& line) const;
   void change(const std::function<void()>& what);
   void record(const std::string& job, const JobResult& result);
-  [[nodiscard]] bool sabotaged(Sabotage how) const { return machine_.sabotage == how; }
   [[nodiscard]] SimulatedGang& gang(int number) { return *gangs_.at(number); }
 
   SimulatedMachine& machine_;

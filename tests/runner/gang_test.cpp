@@ -37,8 +37,11 @@ class GangTest : public ::testing::TestWithParam<int> {
   std::unique_ptr<Gang> start(int asked = 0, const std::vector<int>& cores = {}) {
     const std::filesystem::path folder = folder_ / "gang";
     const int ranks = asked > 0 ? asked : GetParam();
-    std::vector<std::string> arguments = {folder.string(), std::to_string(ranks)};
-    for (const int core : cores) arguments.push_back(std::to_string(core));
+    std::vector<std::string> arguments = {"--folder", folder.string(), "--ranks",
+                                          std::to_string(ranks)};
+    for (const int core : cores) {
+      arguments.insert(arguments.end(), {"--cores", std::to_string(core)});
+    }
     return std::make_unique<Gang>(
         GangOptions{.slots = std::vector<Slot>(static_cast<std::size_t>(GetParam()), slot_),
                     .worker = std::filesystem::path(ASSAY_BINARY_DIR) / "gang_test_worker",
@@ -47,7 +50,7 @@ class GangTest : public ::testing::TestWithParam<int> {
   }
 
   void send(Gang& gang, const std::string& act) {
-    const std::string text = nlohmann::json{{"act", act}}.dump();
+    const std::string text = nlohmann::json{{"spec", {{"act", act}}}}.dump();
     const std::filesystem::path file = folder_ / act / "run.json";
     write_file_atomically(file, text);
     gang.send({{"do", "run"},

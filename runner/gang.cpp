@@ -94,11 +94,22 @@ std::int64_t memory_kills() {
   return 0;
 }
 
+/// Makes the folder of a gang anew; what its launcher says goes to the file that is returned.
+Descriptor fresh_log(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::remove_all(folder, error);
+  if (!error) std::filesystem::create_directories(folder, error);
+  if (error) throw CommError("{}: the folder cannot be made: {}", folder.string(), error.message());
+  const std::filesystem::path log = folder / "launcher.log";
+  Descriptor file(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (!file) throw CommError("{}: cannot be opened: {}", log.string(), std::strerror(errno));
+  return file;
+}
+
 }  // namespace
 
 Gang::Gang(GangOptions options) : options_(std::move(options)), memory_kills_(memory_kills()) {
-  std::filesystem::remove_all(options_.folder);
-  std::filesystem::create_directories(options_.folder);
+  const Descriptor log_file = fresh_log(options_.folder);
   std::vector<std::string> command =
       launcher_command(options_.launcher, options_.slots, step_name(options_.folder));
   command.push_back(options_.worker.string());
@@ -107,8 +118,6 @@ Gang::Gang(GangOptions options) : options_(std::move(options)), memory_kills_(me
   std::vector<std::string> environment = launcher_environment(options_.launcher);
 
   Pipe in = make_pipe(), out = make_pipe();
-  const std::filesystem::path log = options_.folder / "launcher.log";
-  const Descriptor log_file(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
   const auto command_pointers = exec_pointers(command),
              environment_pointers = exec_pointers(environment);
   const int parent = ::getpid();

@@ -28,7 +28,9 @@ class DiskFaultTest : public ::testing::TestWithParam<const char*> {
   [[nodiscard]] CommandResult run(std::map<std::string, std::string> environment = {}) const {
     const std::string binaries = ASSAY_BINARY_DIR;
     if (!environment.empty()) {
+      std::filesystem::remove(count());
       environment["LD_PRELOAD"] = binaries + "/libfailing_disk.so";
+      environment["ASSAY_DISK_COUNT"] = count().string();
       environment["ASSAY_DISK_FOLDER"] = workspace().root.string();
       environment["ASSAY_DISK_CALLS"] = GetParam();
     }
@@ -60,7 +62,7 @@ class DiskFaultTest : public ::testing::TestWithParam<const char*> {
 INSTANTIATE_TEST_SUITE_P(Calls, DiskFaultTest, ::testing::Values("write", "fsync", "rename"));
 
 TEST_P(DiskFaultTest, EachFailureIsNamedLeavesNothingHalfWrittenAndTheSameCommandGoesOn) {
-  ASSERT_EQ(run({{"ASSAY_DISK_COUNT", count().string()}}).exit_code, 0);
+  ASSERT_EQ(run({{"ASSAY_DISK_FAILS_FROM", ""}}).exit_code, 0);
   const auto calls = static_cast<long>(std::filesystem::file_size(count()));
   ASSERT_GE(calls, 5);
   int failed = 0;

@@ -83,8 +83,15 @@ void read_precision(TomlReader& toml, Study& study) {
                  check_at(node, [&] { check_precision(precision); });
                  return precision;
                });
+  std::vector<std::string> known = {"default"};
+  for (const JobKind kind : kJobKinds) known.emplace_back(to_string(kind));
   for (const auto& [kind, precision] : study.precision.by_name) {
-    check_at(*toml.find("precision"), [&] { (void)job_kind_from(kind); });
+    if (std::ranges::find(known, kind) != known.end()) continue;
+    const std::string nearest = nearest_name(kind, known);
+    throw ConfigError("{}: '{}' is not a key of 'precision'{}; known: {}",
+                      toml.find("precision")->find(kind)->place(), kind,
+                      nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
+                      fmt::join(known, ", "));
   }
 }
 

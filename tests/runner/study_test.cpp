@@ -486,7 +486,8 @@ TEST(ParseStudy, TakesAPrecisionForAllJobsOrByKind) {
   expect_error(study_text("precision = 'fp16'"),
                "experiments/k.toml:7: 'precision' is 'fp16', expected fp32, tf32 or bf16");
   expect_error(study_text("precision = { trian = 'bf16' }"),
-               "experiments/k.toml:7: 'trian' is not a kind of job");
+               "experiments/k.toml:7: 'trian' is not a key of 'precision'; did you mean 'train'?; "
+               "known: default, encode, train, evaluate, profile");
 }
 
 TEST(LoadStudy, NamesAFileThatIsNotThere) {

@@ -40,10 +40,9 @@ class TopKeys {
   }
 
   [[nodiscard]] const KeyRange& range() const { return range_; }
-  [[nodiscard]] Keys descending() const {
-    Keys keys = keys_;
-    std::ranges::sort(keys, std::greater<>());
-    return keys;
+  [[nodiscard]] Keys descending() && {
+    std::ranges::sort(keys_, std::greater<>());
+    return std::move(keys_);
   }
 
  private:
@@ -72,7 +71,7 @@ TopKeys top_keys(std::span<const std::span<const float>> maps,
     options.after_image(images[item]);
   });
   for (std::size_t share = 1; share < shares.size(); ++share) shares[0].add(shares[share]);
-  return shares[0];
+  return std::move(shares[0]);
 }
 
 // How many of the keys, descending, are at least `key`; the search goes on from `from`.
@@ -258,12 +257,13 @@ Aupimo aupimo(std::span<const std::span<const float>> maps,
   const auto num_normal = static_cast<double>(result.num_normal_pixels);
   // Twice as many as the upper bound covers: what the grid looks at.
   const auto count = static_cast<std::size_t>(std::ceil(2 * options.upper * num_normal)) + 1;
-  const TopKeys top = top_keys(maps, normal_images, count, options);
-  const Keys normal = top.descending();
+  TopKeys top = top_keys(maps, normal_images, count, options);
+  const KeyRange range = top.range();
+  const Keys normal = std::move(top).descending();
   result.num_inside = static_cast<std::int64_t>(std::floor(options.upper * num_normal)) -
                       static_cast<std::int64_t>(std::floor(options.lower * num_normal));
   const std::vector<GridPoint> points =
-      grid_points(normal, top.range(), num_normal, options, result.grid.undefined_because);
+      grid_points(normal, range, num_normal, options, result.grid.undefined_because);
   const std::uint32_t lowest =
       points.empty() ? normal.back() : std::min(normal.back(), points.back().key);
   for_each_item(options.num_threads, anomalous_images.size(), [&](std::size_t item, int) {

@@ -54,22 +54,24 @@ ImageMetrics measure_images(const ScoredImages& images) {
 void note_contradictions(const ScoredImages& images,
                          const std::vector<bool>& is_anomalous,
                          Measured& measured) {
-  std::vector<std::size_t> marked;  // Normal by their label, not by their mask.
+  std::vector<std::size_t> marked, empty;  // By the mask, not by the label; the other way round.
   for (std::size_t i = 0; images.has_labels() && i < is_anomalous.size(); ++i) {
     const bool labelled = images.labels()[i] != 0;
     if (!labelled && is_anomalous[i]) marked.push_back(i);
-    if (labelled && !is_anomalous[i]) ++measured.metrics.num_empty_masks;
+    if (labelled && !is_anomalous[i]) empty.push_back(i);
   }
+  measured.metrics.num_empty_masks = std::ssize(empty);
   if (!marked.empty()) {
     measured.warnings.push_back(
         fmt::format("label 0 but anomalous pixels in the mask: {} of {} images, first image {}; "
                     "pixel metrics go by the mask",
                     marked.size(), is_anomalous.size(), marked.front()));
   }
-  if (measured.metrics.num_empty_masks > 0) {
+  if (!empty.empty()) {
     measured.warnings.push_back(
-        fmt::format("label 1 but an empty mask: {} of {} images; their pixels count as normal",
-                    measured.metrics.num_empty_masks, is_anomalous.size()));
+        fmt::format("label 1 but an empty mask: {} of {} images, first image {}; their pixels "
+                    "count as normal",
+                    empty.size(), is_anomalous.size(), empty.front()));
   }
 }
 
@@ -171,6 +173,11 @@ Measured measure(const ScoredImages& images, const MeasureOptions& options) {
   Measured measured;
   CategoryResult& result = measured.metrics;
   result.num_images = images.num_images();
+  if (!images.others().empty()) {
+    measured.warnings.push_back(
+        fmt::format("not used: '{}'; metrics are made of map, mask, score and label",
+                    fmt::join(images.others(), "', '")));
+  }
   result.image = measure_images(images);
   try {
     measure_pixels(images, options, measured);

@@ -21,7 +21,8 @@ struct MeasureOptions {
   PixelAlgorithm algorithm = PixelAlgorithm::kExact;
   int connectivity = 8;  ///< Of regions: 8 or 4.
   PixelOptions pixel;    ///< Its threads also label masks; cflow200 is exact's only.
-  double aupimo_lower = 1e-5, aupimo_upper = 1e-4;  ///< False positive rates.
+  double aupimo_lower = 1e-5,
+         aupimo_upper = 1e-4;  ///< False positive rates; normal scores up to the upper are kept.
 };
 
 /// All metrics of one file: what `assay metrics` prints.

@@ -44,6 +44,9 @@ struct PixelOptions {
 /// Throws std::invalid_argument where lengths differ or a score is NaN or infinite.
 [[nodiscard]] ImageMetrics image_metrics(std::span<const float> scores,
                                          std::span<const std::uint8_t> labels);
+/// The same, exact where float32 would merge scores, too; only the threshold is rounded to it.
+[[nodiscard]] ImageMetrics image_metrics(std::span<const double> scores,
+                                         std::span<const std::uint8_t> labels);
 
 /// Metrics over all pixels of one category: `maps[i]` has masks[i].height * masks[i].width scores,
 /// row-major. Exact (`spec/metrics.md` 3, 4, 7.1); the same bits for every order of the

@@ -30,9 +30,14 @@ const std::array<Expected, 4>& expected_tensors() {
   static const std::array<Expected, 4> expected = {
       {{"map", {at::kFloat}, "float32", 3, "map.astype(numpy.float32)"},
        {"mask", {at::kByte, at::kBool}, "uint8", 3, "(mask > 0).astype(numpy.uint8)"},
-       {"score", {at::kFloat}, "float32", 1, "score.astype(numpy.float32)"},
+       {"score",
+        {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16},
+        "float32",
+        1,
+        "score.astype(numpy.float32)"},
        {"label",
-        {at::kByte, at::kInt, at::kLong, at::kBool},
+        {at::kByte, at::kChar, at::kShort, at::kInt, at::kLong, at::kBool, at::kHalf, at::kFloat,
+         at::kDouble},
         "uint8",
         1,
         "label.astype(numpy.uint8)"}}};
@@ -46,6 +51,11 @@ const char* numpy_name(at::ScalarType type) {
     case at::kHalf: return "float16";
     case at::kLong: return "int64";
     case at::kInt: return "int32";
+    case at::kShort: return "int16";
+    case at::kChar: return "int8";
+    case at::kUInt64: return "uint64";
+    case at::kUInt32: return "uint32";
+    case at::kUInt16: return "uint16";
     case at::kByte: return "uint8";
     case at::kBool: return "bool";
     default: return c10::toString(type);
@@ -56,16 +66,28 @@ std::string describe(const at::Tensor& tensor) {
   return fmt::format("{} [{}]", numpy_name(tensor.scalar_type()), fmt::join(tensor.sizes(), ", "));
 }
 
-void check_names(const std::string& path, const TensorMap& tensors) {
-  std::vector<std::string> known;
-  for (const Expected& each : expected_tensors()) known.push_back(each.name);
-  for (const auto& [name, tensor] : tensors) {
-    if (std::ranges::find(known, name) != known.end()) continue;
-    const std::string nearest = nearest_name(name, known);
-    throw DataError("{}: '{}' is not a tensor that metrics are made of{}; known: {}", path, name,
-                    nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
-                    fmt::join(known, ", "));
+// Takes the tensors of other names out and returns the names. They are only in the way where one of
+// ours is missing: it may be there under the wrong name.
+std::vector<std::string> take_others(const std::string& path, TensorMap& tensors) {
+  std::vector<std::string> known, missing, others;
+  for (const Expected& each : expected_tensors()) {
+    known.push_back(each.name);
+    if (!tensors.contains(each.name)) missing.push_back(each.name);
   }
+  for (const auto& [name, tensor] : tensors) {
+    if (std::ranges::find(known, name) == known.end()) others.push_back(name);
+  }
+  if (!others.empty() && !missing.empty()) {
+    const std::string nearest = nearest_name(others.front(), missing);
+    throw DataError(
+        "{}: '{}' is not a tensor that metrics are made of{}; known: {}, of which '{}' {} missing; "
+        "rename '{}' or leave it out",
+        path, others.front(), nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
+        fmt::join(known, ", "), fmt::join(missing, "', '"), missing.size() == 1 ? "is" : "are",
+        others.front());
+  }
+  for (const std::string& name : others) tensors.erase(name);
+  return others;
 }
 
 // The tensor, checked, or none.
@@ -83,9 +105,11 @@ at::Tensor take(const std::string& path, const TensorMap& tensors, const Expecte
                                              expected.dimensions == 1 ? "" : "s")
                                : expected.conversion);
   }
-  if (tensor.numel() == 0) {
-    throw DataError("{}: '{}' is {}, expected at least one image", path, expected.name,
-                    describe(tensor));
+  for (std::int64_t i = 0; i < tensor.dim(); ++i) {
+    if (tensor.size(i) > 0) continue;
+    constexpr std::array<const char*, 3> kExtents = {"number of images", "height", "width"};
+    throw DataError("{}: '{}' is {}: its {} is 0, expected at least 1", path, expected.name,
+                    describe(tensor), kExtents[static_cast<std::size_t>(i)]);
   }
   return tensor;
 }
@@ -103,23 +127,29 @@ void check_agreement(const std::string& path, const TensorMap& tensors) {
   }
 }
 
+// A tensor of one number an image, or none.
+std::vector<double> values_of(const at::Tensor& tensor) {
+  if (!tensor.defined()) return {};
+  const at::Tensor wide = tensor.to(at::kDouble);
+  return {wide.const_data_ptr<double>(), wide.const_data_ptr<double>() + wide.numel()};
+}
+
 std::vector<std::uint8_t> read_labels(const std::string& path, const at::Tensor& tensor) {
   std::vector<std::uint8_t> labels;
-  const at::Tensor wide = tensor.to(at::kLong);
-  for (std::int64_t i = 0; i < wide.numel(); ++i) {
-    const std::int64_t label = wide.const_data_ptr<std::int64_t>()[i];
+  for (const double label : values_of(tensor)) {
     if (label != 0 && label != 1) {
       throw DataError("{}: the label of image {} is {}, expected 0 (normal) or 1 (anomalous)", path,
-                      i, label);
+                      labels.size(), label);
     }
-    labels.push_back(static_cast<std::uint8_t>(label));
+    labels.push_back(label == 0 ? 0 : 1);
   }
   return labels;
 }
 
-void check_scores(const std::string& path, std::span<const float> scores) {
-  const auto bad = std::ranges::find_if(scores, [](float score) { return !std::isfinite(score); });
-  if (bad == scores.end()) return;
+std::vector<double> read_scores(const std::string& path, const at::Tensor& tensor) {
+  std::vector<double> scores = values_of(tensor);
+  const auto bad = std::ranges::find_if(scores, [](double score) { return !std::isfinite(score); });
+  if (bad == scores.end()) return scores;
   throw DataError("{}: the score of image {} is {}, expected a finite number", path,
                   bad - scores.begin(), *bad);
 }
@@ -148,19 +178,18 @@ void forget_pages(const std::byte* first, std::size_t size_bytes) {
 }  // namespace
 
 ScoredImages::ScoredImages(const std::filesystem::path& path) : path_(path.string()) {
-  const MappedSafeTensors mapped = map_safetensors(path);
-  const TensorMap& tensors = mapped.tensors;
+  MappedSafeTensors mapped = map_safetensors(path);
+  TensorMap& tensors = mapped.tensors;
   file_ = mapped.file;
   if (tensors.empty()) {
     throw DataError(
         "{}: holds no tensor; expected 'map' and 'mask', or 'score' and 'label', or all", path_);
   }
-  check_names(path_, tensors);
+  others_ = take_others(path_, tensors);
   const auto& [map, mask, score, label] = expected_tensors();
   map_ = take(path_, tensors, map);
   mask_ = take(path_, tensors, mask);
-  score_ = take(path_, tensors, score);
-  const at::Tensor labels = take(path_, tensors, label);
+  const at::Tensor scores = take(path_, tensors, score), labels = take(path_, tensors, label);
   check_agreement(path_, tensors);
 
   num_images_ = tensors.begin()->second.size(0);
@@ -173,8 +202,8 @@ ScoredImages::ScoredImages(const std::filesystem::path& path) : path_(path.strin
                       width_);
     }
   }
-  if (labels.defined()) labels_ = read_labels(path_, labels);
-  if (has_scores()) check_scores(path_, scores());
+  labels_ = read_labels(path_, labels);
+  scores_ = read_scores(path_, scores);
 }
 
 std::vector<std::span<const float>> ScoredImages::maps() const {
@@ -212,10 +241,6 @@ void ScoredImages::forget(std::size_t image) const {
     if (first < file_.data() || first >= file_.data() + file_.size()) continue;
     forget_pages(first, size_bytes);
   }
-}
-
-std::span<const float> ScoredImages::scores() const {
-  return {score_.const_data_ptr<float>(), static_cast<std::size_t>(score_.numel())};
 }
 
 }  // namespace assay

@@ -28,14 +28,21 @@ maps.safetensors comes from Python (pip install safetensors numpy):
   save_file({
       "map":   maps.astype(numpy.float32),          # [n, H, W], higher is more anomalous
       "mask":  (masks > 0).astype(numpy.uint8),     # [n, H, W], 1 is anomalous
-      "score": scores.astype(numpy.float32),        # [n]
-      "label": labels.astype(numpy.uint8),          # [n], 1 is anomalous
+      "score": scores,                              # [n], float32 or float64
+      "label": labels,                              # [n], 1 is anomalous; int, bool or float
   }, "maps.safetensors")
-'map' and 'mask' give the pixel metrics, 'score' and 'label' those of images; either pair may be
-left out. One file holds one category: the number of a data set is the mean over its categories.
---algorithm binned needs no memory beside the file and prints between which bounds the exact values
-lie; AUPRO-200, the 200-threshold PRO of the papers, is the exact algorithm's only.
+'map' and 'mask' (or a mask of bool) give the pixel metrics, 'score' and 'label' those of images;
+either pair may be left out. Other tensors may lie beside all four; a warning names them. One file
+holds one category: the number of a data set is the mean over its categories.
+--algorithm binned keeps the same memory for any number of images and prints between which bounds
+the exact values lie. Only AUPIMO keeps more: next to nothing by default, with wide --aupimo-bounds
+up to 12 bytes a pixel of normal images. AUPRO-200, the 200-threshold PRO of the papers, is the
+exact algorithm's only.
 With --json, undefined is null. Exit code 2: the file is not as above; the message says where.)";
+
+std::string counted(std::int64_t count, const std::string& noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
 
 std::string value_text(const std::optional<double>& value) {
   return value ? fmt::format("{:.6f}", *value) : "undefined";
@@ -79,9 +86,9 @@ std::string note_on(const CategoryMetric& metric,
 
 std::string aupimo_rows(const Aupimo& aupimo, const MetricsArguments& arguments) {
   const auto note = [&](const AupimoValues& values) {
-    return values.mean ? fmt::format("false positive rate {} to {} of normal images: {} pixels",
+    return values.mean ? fmt::format("false positive rate {} to {} of normal images: {}",
                                      arguments.options.aupimo_lower, arguments.options.aupimo_upper,
-                                     aupimo.num_inside)
+                                     counted(aupimo.num_inside, "pixel"))
                        : values.undefined_because;
   };
   return row("pixel", "AUPIMO", aupimo.exact.mean, note(aupimo.exact)) +
@@ -105,10 +112,11 @@ std::string text_of(const ScoredImages& images,
   }
   const PixelMetrics& pixel = result.pixel;
   if (images.has_maps() && images.has_masks()) {
-    text += fmt::format(
-        "\npixels {}: {} normal, {} anomalous in {} regions ({}-connected), {} x {} an image",
-        pixel.num_normal + pixel.num_anomalous, pixel.num_normal, pixel.num_anomalous,
-        pixel.num_regions, arguments.options.connectivity, images.height(), images.width());
+    text +=
+        fmt::format("\npixels {}: {} normal, {} anomalous in {} ({}-connected), {} x {} an image",
+                    pixel.num_normal + pixel.num_anomalous, pixel.num_normal, pixel.num_anomalous,
+                    counted(pixel.num_regions, "region"), arguments.options.connectivity,
+                    images.height(), images.width());
   }
   text += "\n\n";
   for (const CategoryMetric& metric : metrics_of_category(result)) {
@@ -116,10 +124,9 @@ std::string text_of(const ScoredImages& images,
                 note_on(metric, measured, arguments));
   }
   text += aupimo_rows(measured.aupimo, arguments);
-  text += fmt::format("\n{}, {} thread{}: masks {:.3f} s, pixels {:.3f} s, AUPIMO {:.3f} s\n",
-                      arguments.algorithm, arguments.options.pixel.num_threads,
-                      arguments.options.pixel.num_threads == 1 ? "" : "s", measured.seconds_masks,
-                      measured.seconds_pixels, measured.seconds_aupimo);
+  text += fmt::format("\n{}, {}: masks {:.3f} s, pixels {:.3f} s, AUPIMO {:.3f} s\n",
+                      arguments.algorithm, counted(arguments.options.pixel.num_threads, "thread"),
+                      measured.seconds_masks, measured.seconds_pixels, measured.seconds_aupimo);
   return text;
 }
 

@@ -44,6 +44,23 @@ TEST(ImageMetrics, AgreeWithScikitLearnOnTheVectorsOfTheSpecification) {
   expect_metrics({.9F, .8F, .7F, .1F}, {0, 0, 0, 1}, 0, 0.25, 0.4);
 }
 
+TEST(ImageMetrics, OfDoublesAreExactWhereFloatsWouldTie) {
+  const double above = 0.5 + 1e-12;
+  const Labels labels = {0, 1, 0, 1};
+  EXPECT_EQ(image_metrics(std::vector{0.5, above, -1e300, 1e300}, labels).auroc, 1.0);
+  EXPECT_EQ(image_metrics(std::vector{above, 0.5, -1e300, 1e300}, labels).auroc, 0.75);
+  EXPECT_EQ(image_metrics(std::vector{0.0, -0.0}, Labels{0, 1}).auroc, 0.5);
+}
+
+TEST(ImageMetrics, OfDoublesThatAreFloatsAreThoseOfTheFloats) {
+  std::mt19937 rng(11);
+  for (int trial = 0; trial < 100; ++trial) {
+    const auto [scores, labels] = random_scores_with_ties(rng);
+    EXPECT_EQ(image_metrics(std::vector<double>(scores.begin(), scores.end()), labels),
+              image_metrics(scores, labels));
+  }
+}
+
 TEST(ImageMetrics, DoNotDependOnWhichOfTwoTiedImagesComesFirst) {
   expect_metrics({.5F, .5F}, {1, 0}, 0.5, 0.5, 0.6666666666667);
   expect_metrics({.5F, .5F}, {0, 1}, 0.5, 0.5, 0.6666666666667);

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/memory.h"
 #include "registry/safetensors.h"
 #include "tests/evaluator/pixel_images.h"
 #include "tests/support/temporary_folder.h"
@@ -183,8 +184,40 @@ TEST_F(MeasuredFile, WarnsWhereLabelsAndMasksContradictEachOther) {
   EXPECT_THAT(file.warnings,
               ElementsAre(HasSubstr("label 0 but anomalous pixels in the mask: 1 of 4 images, "
                                     "first image 0"),
-                          HasSubstr("label 1 but an empty mask: 1 of 4 images")));
+                          HasSubstr("label 1 but an empty mask: 1 of 4 images, first image 3")));
   EXPECT_EQ(file.metrics.num_empty_masks, 1);
+}
+
+TEST_F(MeasuredFile, WarnsOfTensorsThatAreNotUsed) {
+  TensorMap tensors = specification_tensors();
+  tensors["features"] = tensors["names"] = at::zeros({2}, at::kByte);
+  const Measured file = measured(tensors);
+  EXPECT_THAT(file.warnings, ElementsAre("not used: 'features', 'names'; metrics are made of map, "
+                                         "mask, score and label"));
+  EXPECT_EQ(file.metrics.pixel, metrics_of(specification_images()));
+}
+
+// By how much the process grows, pages of the file that are looked at among it. From some images on
+// AUPIMO's slack is full.
+TEST_F(MeasuredFile, InBinsTakesTheSameMemoryForAnyNumberOfImages) {
+  constexpr std::int64_t kFew = 40, kMany = 200, kImageBytes = 256 * 256 * 5;
+  MeasureOptions options;
+  options.algorithm = PixelAlgorithm::kBinned;
+  const auto growth = [&](std::int64_t num_images) -> std::optional<std::int64_t> {
+    at::Tensor mask = at::zeros({num_images, 256, 256}, at::kByte);
+    mask.slice(0, 0, num_images, 2).slice(1, 10, 20).slice(2, 10, 20).fill_(1);
+    write_safetensors(
+        path(),
+        {.tensors = {{"map", at::rand({num_images, 256, 256})}, {"mask", mask}}, .metadata = {}});
+    const ScoredImages images(path());
+    const ResidentGrowth memory;
+    EXPECT_TRUE(measure(images, options).aupimo.exact.mean);
+    return memory.bytes();
+  };
+  (void)growth(kFew);  // What the first run takes for ever.
+  const auto few = growth(kFew), many = growth(kMany);
+  if (!few || !many) GTEST_SKIP() << "/proc/self/clear_refs cannot be written here";
+  EXPECT_LT(*many - *few, (kMany - kFew) * kImageBytes / 4);
 }
 
 TEST_F(MeasuredFile, WarnsWhereMapsLookInverted) {

@@ -93,8 +93,9 @@ TEST_F(ScoredImagesFile, MayHoldEitherPairOnly) {
   EXPECT_EQ(images.height(), 0);
 }
 
-TEST_F(ScoredImagesFile, TakesMasksAndLabelsOfWhatNumPyMakesOfThem) {
-  for (const at::ScalarType type : {at::kBool, at::kInt, at::kLong}) {
+TEST_F(ScoredImagesFile, TakesWhatNumPyMakesOfMasksScoresAndLabels) {
+  for (const at::ScalarType type : {at::kBool, at::kChar, at::kShort, at::kInt, at::kLong,
+                                    at::kHalf, at::kFloat, at::kDouble}) {
     TensorMap tensors = whole();
     tensors["label"] = tensors["label"].to(type);
     EXPECT_THAT(open(tensors).labels(), ElementsAre(0, 1, 0));
@@ -102,6 +103,10 @@ TEST_F(ScoredImagesFile, TakesMasksAndLabelsOfWhatNumPyMakesOfThem) {
   TensorMap tensors = whole();
   tensors["mask"] = tensors["mask"].to(at::kBool);
   EXPECT_EQ(open(tensors).labelled_mask(1, 8).num_anomalous(), 2);
+  tensors["score"] = at::tensor({0.1, 1e300, -0.25}, at::kDouble);
+  EXPECT_THAT(open(tensors).scores(), ElementsAre(0.1, 1e300, -0.25));
+  tensors["score"] = at::tensor({0.5, 2.0, -0.25}).to(at::kHalf);
+  EXPECT_THAT(open(tensors).scores(), ElementsAre(0.5, 2, -0.25));
 }
 
 TEST_F(ScoredImagesFile, OfAnotherTypeIsRefusedWithTheConversion) {
@@ -111,10 +116,11 @@ TEST_F(ScoredImagesFile, OfAnotherTypeIsRefusedWithTheConversion) {
   expect_refused_with("mask", whole().at("mask").to(at::kLong),
                       HasSubstr("'mask' is int64 [3, 4, 5], expected uint8 [images, height, "
                                 "width]; save (mask > 0).astype(numpy.uint8)"));
-  expect_refused_with("score", whole().at("score").to(at::kHalf),
-                      HasSubstr("'score' is float16 [3], expected float32 [images]"));
-  expect_refused_with("label", whole().at("label").to(at::kFloat),
-                      HasSubstr("'label' is float32 [3], expected uint8 [images]"));
+  expect_refused_with("score", whole().at("score").to(at::kLong),
+                      HasSubstr("'score' is int64 [3], expected float32 [images]; save "
+                                "score.astype(numpy.float32)"));
+  expect_refused_with("label", whole().at("label").to(at::kUInt16),
+                      HasSubstr("'label' is uint16 [3], expected uint8 [images]"));
 }
 
 TEST_F(ScoredImagesFile, OfAnotherShapeIsRefused) {
@@ -131,13 +137,29 @@ TEST_F(ScoredImagesFile, OfAnotherShapeIsRefused) {
                       HasSubstr("'label' is uint8 [4], 'map' is float32 [3, 4, 5]; expected the "
                                 "same number of images"));
   expect_refused({{"score", at::zeros({0}, at::kFloat)}},
-                 HasSubstr("'score' is float32 [0], expected at least one image"));
+                 HasSubstr("'score' is float32 [0]: its number of images is 0, expected at least "
+                           "1"));
+  expect_refused({{"map", at::zeros({6, 0, 64}, at::kFloat)}},
+                 HasSubstr("'map' is float32 [6, 0, 64]: its height is 0, expected at least 1"));
 }
 
-TEST_F(ScoredImagesFile, WithUnknownTensorsIsRefusedWithTheNearestName) {
-  expect_refused_with("maps", whole().at("map"), HasSubstr("'maps' is not"));
-  expect_refused_with("maps", whole().at("map"), HasSubstr("did you mean 'map'?"));
-  expect_refused_with("features", whole().at("map"), HasSubstr("known: map, mask, score, label"));
+TEST_F(ScoredImagesFile, MayHoldOtherTensorsOfAnyShapeBesideAllFour) {
+  TensorMap tensors = whole();
+  tensors["features"] = at::zeros({7, 2}, at::kUInt32);
+  const ScoredImages images = open(tensors);
+  EXPECT_THAT(images.others(), ElementsAre("features"));
+  EXPECT_EQ(images.num_images(), 3);
+}
+
+TEST_F(ScoredImagesFile, WithAnotherTensorInsteadOfOneOfTheFourIsRefused) {
+  TensorMap tensors = whole();
+  tensors["maps"] = tensors["map"];
+  tensors.erase("map");
+  expect_refused(tensors, HasSubstr("'maps' is not a tensor that metrics are made of; did you mean "
+                                    "'map'?; known: map, mask, score, label, of which 'map' is "
+                                    "missing; rename 'maps' or leave it out"));
+  tensors.erase("label");
+  expect_refused(tensors, HasSubstr("of which 'map', 'label' are missing"));
   expect_refused({}, HasSubstr("holds no tensor"));
 }
 
@@ -149,6 +171,10 @@ TEST_F(ScoredImagesFile, NamesTheImageWhoseScoreOrLabelCannotBe) {
   expect_refused_with("score", score, HasSubstr("the score of image 1 is -inf"));
   expect_refused_with("label", at::full({3}, -1, at::kLong),
                       HasSubstr("the label of image 0 is -1, expected 0 (normal) or 1"));
+  expect_refused_with("label", at::tensor({0., 1., 0.5}, at::kDouble),
+                      HasSubstr("the label of image 2 is 0.5, expected 0 (normal) or 1"));
+  expect_refused_with("label", at::tensor({0, 255, 1}).to(at::kByte),
+                      HasSubstr("the label of image 1 is 255, expected"));
 }
 
 TEST_F(ScoredImagesFile, NamesThePixelWhereAMaskHasAThirdValue) {

@@ -42,7 +42,7 @@ class MetricsCommand : public testing::Test {
 TEST_F(MetricsCommand, PrintsValuesCountsThresholdAndTime) {
   const CommandResult result = metrics({two_images()});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("pixels 8: 6 normal, 2 anomalous in 1 regions (8-connected), "
+  EXPECT_THAT(result.out, HasSubstr("pixels 8: 6 normal, 2 anomalous in 1 region (8-connected), "
                                     "2 x 2 an image"));
   EXPECT_THAT(result.out, HasSubstr("pixel  AUROC        0.958333"));  // 11.5 of 12 pairs.
   EXPECT_THAT(result.out, HasSubstr("image  AUROC        undefined  no_scores"));
@@ -90,6 +90,7 @@ TEST_F(MetricsCommand, EndsWithTwoOnWrongInput) {
            {{other}, other + ": this is a NumPy array (.npy), not safetensors"},
            {{bad}, bad + ": the map of image 1 is nan at row 0, column 1"},
            {{"/nowhere.safetensors"}, "/nowhere.safetensors: cannot be opened"},
+           {{folder_.path()}, folder_.path().string() + ": is a folder, expected a file"},
            {{whole, "--limit", "0"}, "--limit: 0 is not in (0, 1]"},
            {{whole, "--algorithm", "fast"}, "--algorithm: fast not in {exact,binned}"},
            {{whole, "--threads", "0"}, "--threads: Value 0 not in range 1 to 1024"},

@@ -3,8 +3,11 @@
 #include "core/error.h"
 
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,6 +20,26 @@
 namespace assay {
 
 void DescriptorTraits::close(Handle descriptor) noexcept { ::close(descriptor); }
+
+bool is_want_of_room(int code) { return code == ENOSPC || code == EDQUOT || code == EFBIG; }
+
+std::string free_bytes_text(const std::filesystem::path& path) {
+  struct statvfs disk {};
+  const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
+  if (::statvfs(path.c_str(), &disk) != 0 && ::statvfs(folder.c_str(), &disk) != 0) return "?";
+  return std::to_string(disk.f_bavail * disk.f_frsize);
+}
+
+std::string ownership_text(const std::filesystem::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return "owner ?, group ?, mode ?";
+  const passwd* user = ::getpwuid(status.st_uid);
+  const group* members = ::getgrgid(status.st_gid);
+  return fmt::format("owner {}, group {}, mode {:04o}",
+                     user != nullptr ? user->pw_name : std::to_string(status.st_uid),
+                     members != nullptr ? members->gr_name : std::to_string(status.st_gid),
+                     status.st_mode & 07777U);
+}
 
 void fsync_folder(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder.empty() ? "." : folder;
@@ -40,7 +63,9 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
   const auto fail = [&](const char* what) {
     const int code = errno;
     ::unlink(temporary.c_str());
-    throw DataError("{}: {} failed, {} bytes needed: {}", path.string(), what, bytes.size(),
+    const std::string free =
+        is_want_of_room(code) ? fmt::format(", {} free", free_bytes_text(path)) : "";
+    throw DataError("{}: {} failed, {} bytes needed{}: {}", path.string(), what, bytes.size(), free,
                     std::strerror(code));
   };
   Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));

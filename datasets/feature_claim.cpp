@@ -1,10 +1,10 @@
 #include "core/error.h"
+#include "core/file.h"
 #include "datasets/feature_file.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <random>
 
 namespace assay {
 namespace {
@@ -36,6 +37,10 @@ std::optional<Descriptor> claim_existing(const fs::path& path) {
   for (;;) {
     Descriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
     if (!file && errno == ENOENT) return std::nullopt;
+    if (!file && errno == EACCES) {
+      throw DataError("{}: cannot be written: {}; its owner must give it to the group (chmod g+w)",
+                      path.string(), ownership_text(path));
+    }
     if (!file) fail(path, "open", errno);
     if (!lock(file)) {
       if (errno != EWOULDBLOCK) fail(path, "flock", errno);
@@ -62,19 +67,28 @@ void reserve(const Descriptor& file, const fs::path& path) {
   const std::int64_t bytes = read_feature_file(path).size_bytes();
   if (::fallocate(file.get(), 0, 0, bytes) == 0) return;
   const int code = errno;
-  if (code != ENOSPC && code != EFBIG) return;  // Not on every file system.
-  struct statvfs disk {};
-  const bool known = ::statvfs(path.parent_path().c_str(), &disk) == 0;
-  throw DataError("{}: {} bytes needed, {} free: {}", path.string(), bytes,
-                  known ? std::to_string(disk.f_bavail * disk.f_frsize) : "?", std::strerror(code));
+  if (!is_want_of_room(code)) return;  // Not on every file system.
+  throw DataError("{}: {} bytes needed, {} free: {}", path.string(), bytes, free_bytes_text(path),
+                  std::strerror(code));
+}
+
+/// A file of its own beside `path`, whose name it writes to `name`. Not mkostemp's, which is
+/// private: who may use it say umask and folder.
+Descriptor new_file_beside(const fs::path& path, std::string& name) {
+  std::random_device random;
+  for (;;) {
+    name = fmt::format("{}.new-{:08x}", path.string(), random());
+    Descriptor file(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (file) return file;
+    if (errno != EEXIST) fail(name, "open", errno);
+  }
 }
 
 /// Makes a whole file beside `path` and gives it that name. False where somebody else was faster.
 bool create(const fs::path& path, const ShardLayout& layout, Descriptor& claimed) {
-  std::string temporary = path.string() + ".new-XXXXXX";
-  Descriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!file || !lock(file)) fail(temporary, "mkostemp", errno);
-  ::fchmod(file.get(), 0644);  // mkostemp's files are private.
+  std::string temporary;
+  Descriptor file = new_file_beside(path, temporary);
+  if (!lock(file)) fail(temporary, "flock", errno);
   try {
     create_feature_file(temporary, layout);
     reserve(file, temporary);

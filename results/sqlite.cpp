@@ -1,8 +1,13 @@
 #include "results/sqlite.h"
 
 #include "core/error.h"
+#include "core/file.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
+
+#include <cstring>
 
 namespace assay {
 
@@ -29,6 +34,24 @@ std::string read_only_uri(const std::filesystem::path& path) {
   return uri + (none || log == 0 ? "?immutable=1" : "?mode=ro");
 }
 
+/// Made by us, since SQLite's own files are 0644: who may use them say umask and folder, as of
+/// every file of a workspace. SQLite gives the files beside it the same mode. What fails here,
+/// SQLite says. Never a file that is there: closing it would drop the locks of this process's other
+/// connections (https://sqlite.org/howtocorrupt.html, 2.2).
+void create_empty(const std::filesystem::path& path) {
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+}
+
+/// Of the database and the files beside it the first that this user may not write, else the folder.
+std::filesystem::path not_writable(const std::filesystem::path& path) {
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    const std::string name = path.string() + suffix;
+    const bool refused = ::faccessat(AT_FDCWD, name.c_str(), W_OK, AT_EACCESS) != 0;
+    if (refused && std::filesystem::exists(name)) return name;
+  }
+  return std::filesystem::absolute(path).parent_path();
+}
+
 }  // namespace
 
 Database::Database(const std::filesystem::path& path, Access access) : path_(path) {
@@ -40,6 +63,7 @@ Database::Database(const std::filesystem::path& path, Access access) : path_(pat
     flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
   } else {
     flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    create_empty(path);
   }
   const int code = sqlite3_open_v2(name.c_str(), &handle, flags, nullptr);
   handle_ = UniqueHandle<SqliteTraits>(handle);  // SQLite returns a handle even where it fails.
@@ -50,7 +74,15 @@ Database::Database(const std::filesystem::path& path, Access access) : path_(pat
 
 void Database::check(int code, std::string_view call) const {
   if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE) return;
-  const char* words = handle_ ? sqlite3_errmsg(handle_.get()) : sqlite3_errstr(code);
+  const std::string words = handle_ ? sqlite3_errmsg(handle_.get()) : sqlite3_errstr(code);
+  // To SQLite a quota is an input or output error like any other; errno tells.
+  const int cause = handle_ ? sqlite3_system_errno(handle_.get()) : 0;
+  const bool at_quota = (code & 0xFF) == SQLITE_IOERR && is_want_of_room(cause);
+  if (at_quota || (code & 0xFF) == SQLITE_FULL) {
+    throw StoreError("{}: the disk is full ({}), {} bytes are free; free some space and run again",
+                     path_.string(), at_quota ? std::strerror(cause) : words,
+                     free_bytes_text(path_));
+  }
   switch (code & 0xFF) {
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
@@ -63,9 +95,13 @@ void Database::check(int code, std::string_view call) const {
           "{}: another process has held the store's lock for {} s ({}); end it, or "
           "try again",
           path_.string(), kBusyTimeoutMilliseconds / 1000, words);
-    case SQLITE_FULL:
-      throw StoreError("{}: the disk is full ({}); free some space and run again", path_.string(),
-                       words);
+    case SQLITE_READONLY: {
+      const std::filesystem::path refused = not_writable(path_);
+      throw StoreError(
+          "{}: cannot be written by this user: {}; its owner must give it to the group (chmod g+w; "
+          "with umask 002 every file of a workspace is made so)",
+          refused.string(), ownership_text(refused));
+    }
     default: throw StoreError("{}: {} failed: {}", path_.string(), call, words);
   }
 }

@@ -82,8 +82,9 @@ std::string write_run(const JobRun& run, const std::filesystem::path& file) {
   const auto size = static_cast<ssize_t>(text.size());
   if (!written || ::pwrite(written.get(), text.data(), text.size(), 0) != size ||
       ::ftruncate(written.get(), size) != 0) {
-    throw DataError("{}: write failed, {} bytes needed: {}", file.string(), size,
-                    std::strerror(errno));
+    const int code = errno;
+    throw DataError("{}: write failed, {} bytes needed, {} free: {}", file.string(), size,
+                    free_bytes_text(file), std::strerror(code));
   }
   return sha256(text);
 }

@@ -63,8 +63,10 @@ Descriptor lock_decision(const std::filesystem::path& workspace) {
   const std::filesystem::path path = workspace / "lease.lock";
   Descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
   if (!lock) {
-    throw DataError("{}: cannot be opened: {}; a workspace must be writable", path.string(),
-                    std::strerror(errno));
+    const std::string why = std::strerror(errno);
+    const bool there = std::filesystem::exists(path);
+    throw DataError("{}: cannot be opened: {} ({}); a workspace must be writable", path.string(),
+                    why, ownership_text(there ? path : workspace));
   }
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     throw BusyError("{}: another coordinator is just starting; try again", workspace.string());

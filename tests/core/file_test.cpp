@@ -4,13 +4,17 @@
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
+#include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <iterator>
 
 namespace assay {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
@@ -32,6 +36,34 @@ TEST(WriteFileAtomically, RefusesAFolderInTheWay) {
 TEST(WriteFileAtomically, OnAFullDiskNamesPathAndBytesAndLeavesNoFile) {
   EXPECT_THAT([] { write_file_atomically("/dev/full/x", "abc"); },
               ThrowsMessage<DataError>(HasSubstr("/dev/full/x")));
+}
+
+TEST(WriteFileAtomically, OnAFullDiskNamesWhatIsNeededAndWhatIsFree) {
+  const TemporaryFolder folder;
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlimit small{.rlim_cur = 1000, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  std::signal(SIGXFSZ, SIG_IGN);
+  const std::string large(5000, 'x');
+  EXPECT_THAT([&] { write_file_atomically(folder / "f", large); },
+              ThrowsMessage<DataError>(ContainsRegex(
+                  "/f: write failed, 5000 bytes needed, [0-9]+ free: File too large")));
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(WantOfRoom, IsAFullDiskAndAQuotaReached) {
+  EXPECT_TRUE(is_want_of_room(ENOSPC));
+  EXPECT_TRUE(is_want_of_room(EDQUOT));
+  EXPECT_FALSE(is_want_of_room(EIO));
+}
+
+TEST(Ownership, NamesOwnerGroupAndMode) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "f", "x");
+  std::filesystem::permissions(folder / "f", std::filesystem::perms(0640));
+  EXPECT_THAT(ownership_text(folder / "f"), ContainsRegex("^owner .+, group .+, mode 0640$"));
 }
 
 TEST(MappedFile, ShowsTheBytesOfTheFile) {

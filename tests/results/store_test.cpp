@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -98,6 +99,21 @@ TEST_F(StoreTest, APersonCanQueryTheViewThatTheReadmeNames) {
   EXPECT_THAT(texts, ElementsAre("demo", "faprompt", "paper", R"({"cap.K":5})", "3", "synth-a",
                                  "elpv", "mean", "image", "auroc", "0.75", "j"));
   EXPECT_FALSE(row.step());
+}
+
+TEST_F(StoreTest, MakesFilesForWhomTheUmaskSays) {
+  const mode_t before = ::umask(002);
+  const Store store(path_);
+  ::umask(before);
+  using std::filesystem::perms;
+  const auto mode = [&](const std::string& suffix) {
+    return std::filesystem::status(path_.string() + suffix).permissions();
+  };
+  const perms shared = perms::owner_read | perms::owner_write | perms::group_read |
+                       perms::group_write | perms::others_read;
+  EXPECT_EQ(mode(""), shared);
+  EXPECT_EQ(mode("-wal"), shared);
+  EXPECT_EQ(mode("-shm"), shared);
 }
 
 TEST_F(StoreTest, KeepsWhatIsUndefinedAsNullWithItsReason) {

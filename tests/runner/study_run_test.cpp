@@ -13,6 +13,7 @@
 
 #include <gmock/gmock.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -309,6 +310,64 @@ TEST_F(StudyRunTest, TheStoreIsMadeAgainFromTheJobFoldersAsItWas) {
   EXPECT_EQ(assay({"store", "check"}).exit_code, 0);
   EXPECT_THAT(run(2).err, HasSubstr("6 of 6 jobs done (6 before)"));
   EXPECT_EQ(numbers(), undisturbed_numbers());
+}
+
+TEST_F(StudyRunTest, AMemberOfTheGroupGoesOnInTheWorkspaceOfAnother) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become two other people";
+  constexpr unsigned kGroup = 54321;
+  ASSERT_EQ(::chmod(folder_.path().c_str(), 0755), 0);
+  std::filesystem::create_directories(workspace().root);
+  ASSERT_EQ(::chown(workspace().root.c_str(), 0, kGroup), 0);
+  ASSERT_EQ(::chmod(workspace().root.c_str(), 02775), 0);
+  const auto as = [&](const std::string& user, const std::vector<std::string>& arguments) {
+    std::vector<std::string> words = {"setpriv",
+                                      "--reuid",
+                                      user,
+                                      "--regid",
+                                      user,
+                                      "--groups",
+                                      std::to_string(kGroup),
+                                      "sh",
+                                      "-c",
+                                      "umask 002 && cd / && exec \"$@\"",
+                                      "sh"};
+    for (const std::string& word : command(arguments)) words.push_back(word);
+    return RunningCommand(words, folder_ / "out").wait();
+  };
+  const auto run_as = [&](const std::string& user) {
+    return as(user, {"run", study().string(), "--data", small_drawings().string(), "--ranks", "2",
+                     "--slots", "2"});
+  };
+  if (as("54001", {"--version"}).exit_code != 0) {
+    GTEST_SKIP() << "other people cannot execute this build";
+  }
+  ASSERT_EQ(::chmod(small_drawings().c_str(), 0755), 0);
+  const CommandResult first = run_as("54001");
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(workspace().root)) {
+    struct stat status {};
+    ASSERT_EQ(::stat(entry.path().c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777U, entry.is_directory() ? 02775U : 0664U) << entry.path();
+    EXPECT_EQ(status.st_gid, kGroup) << entry.path();
+  }
+  std::string changed = kStudy;
+  changed.replace(changed.find("[10]"), 4, "[10, 3]");
+  write_study(changed);
+  const CommandResult second = run_as("54002");
+  EXPECT_EQ(second.exit_code, 0) << second.err;
+  EXPECT_THAT(second.err, HasSubstr("8 of 8 jobs done (6 before)"));
+
+  // What an older build or another umask has left says what to do.
+  ASSERT_EQ(::chown(workspace().store().c_str(), 54001, kGroup), 0);
+  ASSERT_EQ(::chmod(workspace().store().c_str(), 0644), 0);
+  const CommandResult refused = run_as("54002");
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err,
+              AllOf(HasSubstr(workspace().store().string() +
+                              ": cannot be written by this user: "
+                              "owner 54001, group 54321, mode 0644; its owner must give"),
+                    HasSubstr("chmod g+w")));
+  EXPECT_EQ(as("54002", {"status"}).exit_code, 0) << "looking is not writing";
 }
 
 TEST_F(StudyRunTest, AReadOnlyWorkspaceCanBeLookedAtAndSaysThatItCannotBeUsed) {

@@ -1,7 +1,6 @@
 #include "core/error.h"
 #include "runner/attempt_log.h"
 #include "runner/commands.h"
-#include "runner/lease.h"
 #include "runner/look.h"
 #include "runner/progress.h"
 
@@ -28,8 +27,9 @@ std::filesystem::path log_of(const Attempt& attempt, const LogArguments& argumen
   return attempt_log(gang, attempt, arguments.rank);
 }
 
-void print_head(const Attempt& attempt, const LogArguments& arguments) {
-  const std::filesystem::path log = log_of(attempt, arguments);
+void print_head(const Attempt& recorded, const LogArguments& arguments, bool lives) {
+  const std::filesystem::path log = log_of(recorded, arguments);
+  const Attempt attempt = present_attempt(recorded, lives);
   const bool silent = attempt.outcome != "running" && !std::filesystem::exists(log);
   say(stderr, fmt::format("job {} attempt {} ({}{}{}): {}\n", attempt.job.substr(0, 12),
                           attempt.number, attempt.outcome, attempt.message.empty() ? "" : ": ",
@@ -57,12 +57,12 @@ int follow(const LogArguments& arguments) {
   std::streamoff offset = 0;
   while (true) {
     // Asked before the log is read: what was written before an end is printed.
-    const bool held = !lease_holder(arguments.places.paths().root).empty();
+    const bool held = coordinator_lives(arguments.places.paths());
     const std::vector<Attempt> attempts = open_store(arguments.places).attempts(job);
     for (const Attempt& attempt : attempts) {
       if (attempt.number < shown || (shown == 0 && &attempt != &attempts.back())) continue;
       if (attempt.number > shown) {
-        print_head(attempt, arguments);
+        print_head(attempt, arguments, held);
         shown = attempt.number;
         offset = 0;
       }
@@ -70,7 +70,7 @@ int follow(const LogArguments& arguments) {
     }
     const std::string outcome = attempts.empty() ? "" : attempts.back().outcome;
     if (!held || outcome == "done" || outcome == "failed") {
-      if (!attempts.empty()) print_head(attempts.back(), arguments);
+      if (!attempts.empty()) print_head(attempts.back(), arguments, held);
       return 0;
     }
     std::this_thread::sleep_for(kInterval);
@@ -94,6 +94,7 @@ int log_command(const LogArguments& arguments) {
     if (arguments.failed) throw ConfigError("log: --follow needs a job, not --failed");
     return follow(arguments);
   }
+  const bool lives = coordinator_lives(arguments.places.paths());
   const Store store = open_store(arguments.places);
   std::vector<std::string> jobs;
   if (arguments.failed) {
@@ -106,7 +107,7 @@ int log_command(const LogArguments& arguments) {
   for (const std::string& job : jobs) {
     const std::vector<Attempt> attempts = store.attempts(job);
     const Attempt& attempt = chosen_attempt(attempts, job, arguments.attempt);
-    print_head(attempt, arguments);
+    print_head(attempt, arguments, lives);
     std::streamoff offset = 0;
     if (!print_from(log_of(attempt, arguments), offset)) break;
   }

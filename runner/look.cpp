@@ -1,6 +1,7 @@
 #include "runner/look.h"
 
 #include "core/error.h"
+#include "runner/lease.h"
 
 namespace assay {
 
@@ -13,6 +14,19 @@ Store open_store(const Places& places) {
         workspace.root.string());
   }
   return Store(workspace.store());
+}
+
+bool coordinator_lives(const Workspace& workspace) { return !lease_holder(workspace.root).empty(); }
+
+std::string present_state(const std::string& recorded, bool lives) {
+  return recorded == "running" && !lives ? "interrupted" : recorded;
+}
+
+Attempt present_attempt(Attempt attempt, bool lives) {
+  const std::string state = present_state(attempt.outcome, lives);
+  if (state != attempt.outcome) attempt.message = kInterrupted;
+  attempt.outcome = state;
+  return attempt;
 }
 
 std::map<std::string, std::string> stored_labels(const Store& store) {

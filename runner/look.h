@@ -12,6 +12,17 @@ namespace assay {
 /// there is none.
 [[nodiscard]] Store open_store(const Places& places);
 
+/// Whether a coordinator works here, or may on another host.
+[[nodiscard]] bool coordinator_lives(const Workspace& workspace);
+
+/// What the store says of a state or an outcome, as it is: `running` where no coordinator `lives`
+/// is `interrupted`. What was killed could not say so.
+[[nodiscard]] std::string present_state(const std::string& recorded, bool lives);
+inline constexpr const char* kInterrupted = "its coordinator died; the same command goes on";
+
+/// The attempt with its present state as outcome; an interrupted one says why.
+[[nodiscard]] Attempt present_attempt(Attempt attempt, bool lives);
+
 /// What people call each job of a store, by id (`job_labels`).
 [[nodiscard]] std::map<std::string, std::string> stored_labels(const Store& store);
 

@@ -24,12 +24,12 @@ struct StatusArguments {
   double interval = 0;  // Seconds; 0: 1 on a terminal, else 10.
 };
 
-json counts_of(const Store& store, const std::string& study) {
+json counts_of(const Store& store, const std::string& study, bool lives) {
   json counts = json::object();
   for (const StateCount& count : store.count_jobs(study)) {
     json& kind = counts.emplace(count.kind, json::object()).first.value();
     kind["total"] = kind.value("total", std::int64_t{0}) + count.jobs;
-    kind[count.state] = count.jobs;
+    kind[present_state(count.state, lives)] = count.jobs;
   }
   return counts;
 }
@@ -40,44 +40,62 @@ json live_state(const Workspace& workspace) {
   return json::parse(read_file(workspace.live()), nullptr, /*allow_exceptions=*/false);
 }
 
-json status_of(const StatusArguments& arguments) {
+/// What is recorded, seen from beside a coordinator that `holder` describes; empty: there is none.
+json status_of(const StatusArguments& arguments, const std::string& holder) {
   const Store store = open_store(arguments.places);
   const Workspace workspace = arguments.places.paths();
+  const bool lives = !holder.empty();
   json status = {{"workspace", workspace.root.string()},
-                 {"held_by", lease_holder(workspace.root)},
+                 {"held_by", holder},
                  {"now", nullptr},
                  {"studies", json::object()},
-                 {"running", json::array()}};
+                 {"running", json::array()},
+                 {"interrupted", json::array()}};
   for (const StudyRecord& study : store.studies()) {
     if (!arguments.study.empty() && study.name != arguments.study) continue;
-    status["studies"][study.name] = counts_of(store, study.name);
+    status["studies"][study.name] = counts_of(store, study.name, lives);
   }
   if (!arguments.study.empty() && status["studies"].empty()) {
     throw ConfigError("{}: study '{}' was never run here", arguments.places.workspace,
                       arguments.study);
   }
   for (const Attempt& attempt : store.open_attempts()) {
-    status["running"].push_back({{"job", attempt.job},
-                                 {"kind", store.job(attempt.job).kind},
-                                 {"attempt", attempt.number},
-                                 {"gang", attempt.gang},
-                                 {"ranks", attempt.ranks},
-                                 {"started_at", attempt.started_at},
-                                 {"log", attempt.log_path}});
+    status[present_state("running", lives)].push_back({{"job", attempt.job},
+                                                       {"kind", store.job(attempt.job).kind},
+                                                       {"attempt", attempt.number},
+                                                       {"gang", attempt.gang},
+                                                       {"ranks", attempt.ranks},
+                                                       {"started_at", attempt.started_at},
+                                                       {"log", attempt.log_path}});
   }
   if (arguments.jobs) {
     const auto labels = stored_labels(store);
     for (const JobStatus& job : store.jobs(arguments.study)) {
       status["jobs"].push_back({{"id", job.id},
                                 {"kind", job.kind},
-                                {"state", job.state},
+                                {"state", present_state(job.state, lives)},
                                 {"attempts", job.num_attempts},
                                 {"label", labels.at(job.id)},
                                 {"class", job.cost_class}});
     }
   }
-  if (!status["held_by"].get<std::string>().empty()) status["now"] = live_state(workspace);
+  if (lives) status["now"] = live_state(workspace);
   return status;
+}
+
+/// A run that begins while we look has interrupted nothing: then we look again.
+json status_of(const StatusArguments& arguments) {
+  const std::filesystem::path root = arguments.places.paths().root;
+  json status = status_of(arguments, lease_holder(root));
+  if (status["interrupted"].empty()) return status;
+  const std::string holder = lease_holder(root);
+  return holder.empty() ? status : status_of(arguments, holder);
+}
+
+std::string attempt_line(const json& attempt) {
+  return fmt::format("{} {} on gang {}, {} ranks, since {}", attempt["kind"].get<std::string>(),
+                     attempt["job"].get<std::string>().substr(0, 12), attempt["gang"].get<int>(),
+                     attempt["ranks"].get<int>(), attempt["started_at"].get<std::string>());
 }
 
 std::string to_text(const json& status) {
@@ -87,19 +105,21 @@ std::string to_text(const json& status) {
   for (const auto& [name, kinds] : status["studies"].items()) {
     text += fmt::format("study {}\n", name);
     for (const auto& [kind, counts] : kinds.items()) {
-      text += fmt::format("  {:<9} {:>4} of {} done, {} running, {} failed\n", kind,
+      const int interrupted = counts.value("interrupted", 0);
+      text += fmt::format("  {:<9} {:>4} of {} done, {} running, {} failed{}\n", kind,
                           counts.value("done", 0), counts.value("total", 0),
-                          counts.value("running", 0), counts.value("failed", 0));
+                          counts.value("running", 0), counts.value("failed", 0),
+                          interrupted > 0 ? fmt::format(", {} interrupted", interrupted) : "");
     }
   }
   for (const json& job : status["running"]) {
-    text += fmt::format("running: {} {} on gang {}, {} ranks, since {}\n",
-                        job["kind"].get<std::string>(), job["job"].get<std::string>().substr(0, 12),
-                        job["gang"].get<int>(), job["ranks"].get<int>(),
-                        job["started_at"].get<std::string>());
+    text += "running: " + attempt_line(job) + "\n";
+  }
+  for (const json& job : status["interrupted"]) {
+    text += fmt::format("interrupted: {}: {}\n", attempt_line(job), kInterrupted);
   }
   for (const json& job : status.value("jobs", json::array())) {
-    text += fmt::format("{}  {:<8}  {}\n", job["id"].get<std::string>().substr(0, 12),
+    text += fmt::format("{}  {:<11}  {}\n", job["id"].get<std::string>().substr(0, 12),
                         job["state"].get<std::string>(), job["label"].get<std::string>());
   }
   if (status["now"].is_object()) {
@@ -149,7 +169,7 @@ Command add_status_command(CLI::App& app) {
   command
       ->add_option("--interval", status->interval,
                    "seconds between looks (default: 1 on a terminal, else 10)")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   command->add_flag("--json", status->json, "for machines; with --watch one object a line");
   set_example(*command, "assay status --workspace demo/workspace --watch");
   return {command, [status] { return status_command(*status); }};

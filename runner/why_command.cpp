@@ -49,7 +49,7 @@ json explain_difference(const Store& store, const SpecDifference& difference) {
   return entry;
 }
 
-json why(const Store& store, const std::string& id) {
+json why(const Store& store, const Workspace& workspace, const std::string& id) {
   const JobRecord job = store.job(id);
   json answer = {{"job", id},
                  {"kind", job.kind},
@@ -57,7 +57,12 @@ json why(const Store& store, const std::string& id) {
                  {"attempts", json::array()},
                  {"nearest", nullptr},
                  {"differences", json::array()}};
-  for (const Attempt& attempt : store.attempts(id)) {
+  // Before and after: a run that begins or ends meanwhile has interrupted nothing.
+  bool lives = coordinator_lives(workspace);
+  const std::vector<Attempt> attempts = store.attempts(id);
+  lives = lives || coordinator_lives(workspace);
+  for (const Attempt& recorded : attempts) {
+    const Attempt attempt = present_attempt(recorded, lives);
     answer["attempts"].push_back({{"number", attempt.number},
                                   {"outcome", attempt.outcome},
                                   {"message", attempt.message},
@@ -125,7 +130,8 @@ Command add_why_command(CLI::App& app) {
   set_example(*command, "assay why 3fa94c");
   return {command, [arguments] {
             const Store store = open_store(arguments->places);
-            const json answer = why(store, store.find_job(arguments->job));
+            const json answer =
+                why(store, arguments->places.paths(), store.find_job(arguments->job));
             if (arguments->json) {
               fmt::print("{}\n", answer.dump(2));
             } else {

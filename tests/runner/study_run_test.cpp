@@ -456,6 +456,19 @@ TEST_F(StudyRunTest, AfterAKilledCoordinatorTheSameCommandGoesOn) {
   for (const ProcessIdentity& rank : ranks) {
     EXPECT_TRUE(eventually([&] { return is_alive(rank) == false; })) << "a rank lives on";
   }
+  const std::string train = Store(workspace().store()).open_attempts().at(0).job;
+  EXPECT_THAT(assay({"status", "--jobs"}).out,
+              AllOf(HasSubstr("idle"), HasSubstr("0 of 1 done, 0 running, 0 failed, 1 interrupted"),
+                    HasSubstr("interrupted: train " + train.substr(0, 12)),
+                    HasSubstr("its coordinator died; the same command goes on"),
+                    HasSubstr(train.substr(0, 12) + "  interrupted"), Not(HasSubstr("running: "))));
+  const auto status = nlohmann::json::parse(assay({"status", "--json"}).out);
+  EXPECT_EQ(status["running"].size(), 0U);
+  EXPECT_EQ(status["interrupted"][0]["job"], train);
+  EXPECT_EQ(status["studies"]["tiny"]["train"]["interrupted"], 1);
+  const char* words = ": its coordinator died; the same command goes on";
+  EXPECT_THAT(assay({"why", train}).out, HasSubstr(std::string("interrupted") + words));
+  EXPECT_THAT(assay({"log", train}).err, HasSubstr(std::string("(interrupted") + words));
   EXPECT_EQ(run(2).exit_code, 0);
   EXPECT_EQ(numbers(), undisturbed_numbers());
   EXPECT_EQ(attempts().count("encode"), 3U) << "what was done is not done again";

@@ -91,8 +91,8 @@ std::vector<Command> add_bench_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("bench-runner", "what a job costs that does nothing");
   command->group("");  // Hidden.
   add_workspace(*command, arguments->places);
-  command->add_option("--jobs", arguments->jobs)->check(CLI::PositiveNumber);
-  command->add_option("--slots", arguments->slots)->check(CLI::PositiveNumber);
+  command->add_option("--jobs", arguments->jobs)->check(at_least(1));
+  command->add_option("--slots", arguments->slots)->check(at_least(1));
   command->add_flag("--bare", arguments->bare, "only the files, without a runner");
   return {{command, [arguments] { return bench(*arguments); }}};
 }

@@ -186,12 +186,12 @@ void add_profile_options(CLI::App& command, ProfileRequest& profile) {
       ->check(CLI::IsMember({"literal", "cached"}));
   command.add_option("--phase", profile.phases, "both")->check(CLI::IsMember({"train", "infer"}));
   command.add_option("--batch", profile.batch, "images of a training step")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
   command.add_option("--steps", profile.steps, "timed: 100 of training, 200 images")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   command.add_option("--warmup", profile.warmup, "untimed, before them")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
 }
 

@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 
 namespace assay {
 
@@ -45,6 +47,34 @@ void add_device(CLI::App& command, std::string& device) {
       ->capture_default_str();
 }
 
+namespace {
+
+template <typename T>
+CLI::Validator number_check(const std::string& expected, const std::function<bool(T)>& is_good) {
+  return {[=](const std::string& text) {
+            T value{};
+            const auto [end, error] =
+                std::from_chars(text.data(), text.data() + text.size(), value);
+            const bool is_number = error == std::errc() && end == text.data() + text.size();
+            if (is_number && is_good(value)) return std::string();
+            return fmt::format("'{}', expected {}", text, expected);
+          },
+          ""};
+}
+
+}  // namespace
+
+CLI::Validator at_least(std::int64_t minimum) {
+  constexpr std::int64_t kMost = std::numeric_limits<int>::max();
+  return number_check<std::int64_t>(
+      fmt::format("a whole number of at least {}", minimum),
+      [=](std::int64_t value) { return value >= minimum && value <= kMost; });
+}
+
+CLI::Validator above_zero() {
+  return number_check<double>("a number above 0", [](double value) { return value > 0; });
+}
+
 JobRun describe_job(const Job& job,
                     const Study& study,
                     const PlanFiles& files,
@@ -72,6 +102,17 @@ int report_error(const std::exception& error) {
   const bool wrong_input = dynamic_cast<const ConfigError*>(&error) != nullptr ||
                            dynamic_cast<const DataError*>(&error) != nullptr;
   return wrong_input ? kExitWrongInput : 1;
+}
+
+int report_parse_error(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);
+  const CLI::App* command = &app;
+  std::string name = app.get_name();
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    name += " " + command->get_name();
+  }
+  return report_error(ConfigError("{}; '{} --help' shows how", error.what(), name));
 }
 
 void open_standard_descriptors() {

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -48,6 +49,10 @@ void add_places(CLI::App& command, Places& places);
 /// Adds `--device`, which becomes `cpu` or `cuda`.
 void add_device(CLI::App& command, std::string& device);
 
+/// For `check`: a whole number of at least `minimum`, or a number above 0.
+[[nodiscard]] CLI::Validator at_least(std::int64_t minimum);
+[[nodiscard]] CLI::Validator above_zero();
+
 /// What an attempt at `job` is told of this machine.
 [[nodiscard]] JobRun describe_job(const Job& job,
                                   const Study& study,
@@ -57,6 +62,10 @@ void add_device(CLI::App& command, std::string& device);
 /// Prints `assay: error: ...` on stderr and returns the exit code that the error's type has
 /// (`design.md` 4): 2 wrong use or input, 75 try again, 1 else.
 int report_error(const std::exception& error);
+
+/// What is wrong with the words of a command line, in the same form; prints the help or the version
+/// where that was asked for. Returns the exit code.
+int report_parse_error(const CLI::App& app, const CLI::ParseError& error);
 
 /// Opens /dev/null as whichever of the descriptors 0, 1 and 2 is closed (`<&-`): no file or pipe of
 /// ours may become one of them.

@@ -17,6 +17,7 @@ struct Launcher {
   Kind kind = Kind::kMpirun;
   std::vector<std::string> arguments = {};  ///< Passed on to mpirun or srun.
   std::string allocation = {};              ///< Of kSlurm: the job's number.
+  std::string hostfile = {};                ///< That names the slots' hosts, for messages.
   bool gpus = false;  ///< Each rank takes a GPU of those that the launcher lets it see.
 };
 

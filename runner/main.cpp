@@ -71,7 +71,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return report_parse_error(app, error);
   }
   for (const Command& command : commands) {
     if (command.app->parsed()) return command.run();

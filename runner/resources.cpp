@@ -54,8 +54,9 @@ void deal_gpus(const ResourceArguments& arguments,
         "--hostfile {} -np N assay run ...",
         arguments.hostfile);
   }
+  found.ranks = std::max(arguments.ranks, 1);
   const int all = std::max(static_cast<int>(gpus.size()), found.ranks);
-  const int slots = arguments.slots > 0 ? std::max(arguments.slots, found.ranks) : all;
+  const int slots = arguments.slots > 0 ? arguments.slots : all;
   check_gpu_count(gpus, found.ranks, slots);
   for (int slot = 0; slot < slots; ++slot) found.slots.push_back({.device = gpus[slot]});
 }
@@ -74,7 +75,37 @@ int slots_of_allocation(const ResourceArguments& arguments, bool on_gpus) {
   return std::min(slots, gpus);
 }
 
+/// Of a gang: what is asked for, else what is usual, as far as there is room.
+int ranks_within(const ResourceArguments& arguments, int usual, int slots) {
+  if (arguments.ranks > slots) {
+    throw ConfigError("--ranks {}: there are {} slots{}; use fewer --ranks", arguments.ranks, slots,
+                      arguments.hostfile.empty() ? "" : " in " + arguments.hostfile);
+  }
+  return arguments.ranks > 0 ? arguments.ranks : std::min(usual, slots);
+}
+
 }  // namespace
+
+void check_resources(const ResourceArguments& arguments) {
+  const LaunchedRank launched = launched_rank();
+  if (launched.rank != 0) return;  // The first says it.
+  if (arguments.slots > 0 && arguments.ranks > arguments.slots) {
+    throw ConfigError(
+        "--ranks {} --slots {}: a gang of {} ranks does not fit into {} processes in all; use "
+        "fewer --ranks or more --slots",
+        arguments.ranks, arguments.slots, arguments.ranks, arguments.slots);
+  }
+  if (arguments.slots > 0 && launched.world_size > 1) {
+    throw ConfigError(
+        "--slots {}: the launcher has started {} ranks already, and all of them work; leave out "
+        "--slots",
+        arguments.slots, launched.world_size);
+  }
+  if (arguments.slots > 0 && !arguments.hostfile.empty()) {
+    throw ConfigError("--slots {}: {} says how many processes each host gets; leave out --slots",
+                      arguments.slots, arguments.hostfile);
+  }
+}
 
 Resources find_resources(const ResourceArguments& arguments, const std::vector<std::string>& gpus) {
   Resources found;
@@ -91,18 +122,22 @@ Resources find_resources(const ResourceArguments& arguments, const std::vector<s
   // One model a GPU, unless the person says otherwise: at the papers' batch of 8 one GPU is already
   // waiting for work (`spec/performance.md` 4.1).
   const int usual = gpus.empty() ? std::min(here, kMostRanks) : 1;
-  found.ranks = arguments.ranks > 0 ? arguments.ranks : usual;
   if (!arguments.hostfile.empty() && gpus.empty()) {
     found.slots = read_hostfile(arguments.hostfile);
+    found.launcher.hostfile = arguments.hostfile;
+    found.ranks = ranks_within(arguments, usual, static_cast<int>(found.slots.size()));
   } else if (found.launcher.kind == Launcher::Kind::kSlurm) {
     // Slurm binds: a step gets cores and GPUs of its own.
     found.launcher.gpus = !gpus.empty();
-    const int slots = slots_of_allocation(arguments, found.launcher.gpus);
-    found.slots.resize(static_cast<std::size_t>(std::max(slots, found.ranks)));
+    const int known = slots_of_allocation(arguments, found.launcher.gpus);
+    const int slots = known > 0 ? known : std::max(arguments.ranks, usual);
+    found.ranks = ranks_within(arguments, usual, slots);
+    found.slots.resize(static_cast<std::size_t>(slots));
   } else if (!gpus.empty()) {
     deal_gpus(arguments, gpus, found);
   } else {
-    const int slots = std::max(arguments.slots > 0 ? arguments.slots : here, found.ranks);
+    const int slots = arguments.slots > 0 ? arguments.slots : std::max(here, arguments.ranks);
+    found.ranks = ranks_within(arguments, usual, slots);
     found.claim = std::make_unique<CoreClaim>(static_cast<std::size_t>(slots), allowed_cores());
     found.slots = local_slots(slots, found.claim->cores());
   }

@@ -30,6 +30,9 @@ struct Resources {
   std::unique_ptr<CoreClaim> claim;               ///< For as long as the gangs live.
 };
 
+/// Throws ConfigError for what contradicts itself, or what nobody would heed.
+void check_resources(const ResourceArguments& arguments);
+
 /// Looks around: ranks of an outer mpirun, else the allocation of Slurm, else this machine or the
 /// hosts of a file. `gpus`: the GPUs of this machine that the study shall use, as
 /// `CUDA_VISIBLE_DEVICES` names them; empty: none. Throws ConfigError.

@@ -263,6 +263,7 @@ int run_as_pilot(const RunArguments& arguments) {
 }
 
 int run_command(const RunArguments& arguments) {
+  check_resources(arguments.resources);
   if (wants_pilot(arguments.resources)) return run_as_pilot(arguments);
   const std::filesystem::path worker = find_worker();
   become_rank_of_pool(arguments.resources, worker, arguments.places.paths(),
@@ -326,17 +327,21 @@ std::vector<Command> add_study_commands(CLI::App& app) {
   CLI::App* run_app =
       app.add_subcommand("run", "run a study and print its table; the same command resumes");
   add_study_arguments(*run_app, *run);
-  run_app->add_option("--ranks", run->resources.ranks,
-                      "processes of each gang (default: cores, at most 4; on GPUs 1)");
-  run_app->add_option("--slots", run->resources.slots,
-                      "processes in all (default: cores, or GPUs)");
+  run_app
+      ->add_option("--ranks", run->resources.ranks,
+                   "processes of each gang (default: cores, at most 4; on GPUs 1)")
+      ->check(at_least(1));
+  run_app->add_option("--slots", run->resources.slots, "processes in all (default: cores, or GPUs)")
+      ->check(at_least(1));
   add_device(*run_app, run->device);
-  run_app->add_option("--retries", run->retries, "of a job whose gang died")->capture_default_str();
+  run_app->add_option("--retries", run->retries, "of a job whose gang died")
+      ->capture_default_str()
+      ->check(at_least(0));
   run_app
       ->add_option("--timeout", run->timeout,
                    "seconds after which a job in which nothing moves is ended")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   run_app->add_option("--hostfile", run->resources.hostfile,
                       "hosts of the gangs: lines 'name slots=N'");
   run_app

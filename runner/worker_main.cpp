@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
     }
     return 2;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return report_parse_error(app, error);
   } catch (const std::exception& error) {
     return report_error(error);
   }

@@ -126,5 +126,34 @@ TEST_F(LookCommands, TheStoreIsCheckedRebuiltAndCleaned) {
   EXPECT_THAT(assay({"store", "gc"}).err, HasSubstr("no study is recorded"));
 }
 
+TEST_F(LookCommands, AWrongCommandLineIsAnErrorLikeEveryOther) {
+  const auto expect_error = [&](std::vector<std::string> words, const std::string& message) {
+    const CommandResult result = assay(words);
+    EXPECT_EQ(result.exit_code, 2) << message;
+    EXPECT_THAT(result.err, StartsWith("assay: error: " + message));
+  };
+  const auto expect_refused = [&](std::vector<std::string> words, const std::string& message) {
+    words.insert(words.begin(), {"run", study_file()});
+    expect_error(words, message);
+  };
+  expect_error({"plan"}, "STUDY is required; 'assay plan --help' shows how");
+  expect_error({"store"}, "A subcommand is required; 'assay store --help' shows how");
+  expect_refused({"--ranks", "x"}, "--ranks: 'x', expected a whole number of at least 1;");
+  expect_refused({"--ranks", "0"}, "--ranks: '0', expected a whole number of at least 1;");
+  expect_refused({"--slots", "0"}, "--slots: '0', expected a whole number of at least 1;");
+  expect_refused({"--retries=-5"}, "--retries: '-5', expected a whole number of at least 0;");
+  expect_refused({"--timeout", "0"}, "--timeout: '0', expected a number above 0;");
+  expect_refused({"--ranks", "3", "--slots", "1"},
+                 "--ranks 3 --slots 1: a gang of 3 ranks does not fit into 1 processes in all");
+  expect_refused({"--slots", "2", "--hostfile", "hosts"},
+                 "--slots 2: hosts says how many processes each host gets; leave out --slots");
+  const auto under_mpirun =
+      RunningCommand(words({"run", study_file(), "--slots", "2"}), folder_ / "out",
+                     {{"OMPI_COMM_WORLD_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "4"}})
+          .wait();
+  EXPECT_THAT(under_mpirun.err, HasSubstr("--slots 2: the launcher has started 4 ranks already"));
+  EXPECT_EQ(assay({"run", "--help"}).exit_code, 0);
+}
+
 }  // namespace
 }  // namespace assay

@@ -343,6 +343,7 @@ RunState Coordinator::state() {
   RunState state{.total = report_.total,
                  .done = report_.done_before + report_.done,
                  .failed = report_.failed.size(),
+                 .stopping = report_.interrupted,
                  .remaining_seconds = {},
                  .running = {},
                  .progress = {}};

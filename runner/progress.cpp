@@ -16,14 +16,16 @@ namespace {
 constexpr auto kPlainInterval = std::chrono::seconds(30);
 constexpr auto kTerminalInterval = std::chrono::milliseconds(100);
 
-std::string describe_job(const std::string& label, const nlohmann::json& progress) {
-  std::string text = label;
+/// `step 30/60, loss 2.5, 16.5/s`; empty where nothing is known.
+std::string progress_text(const nlohmann::json& progress) {
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
   if (progress.contains("total")) {
-    text += fmt::format(": {} {}/{}", progress.value("unit", "step"), progress.value("done", 0L),
-                        progress.value("total", 0L));
+    add(fmt::format("{} {}/{}", progress.value("unit", "step"), progress.value("done", 0L),
+                    progress.value("total", 0L)));
   }
-  if (progress.contains("loss")) text += fmt::format(", loss {:.4g}", progress.value("loss", 0.0));
-  if (progress.contains("rate")) text += fmt::format(", {:.3g}/s", progress.value("rate", 0.0));
+  if (progress.contains("loss")) add(fmt::format("loss {:.4g}", progress.value("loss", 0.0)));
+  if (progress.contains("rate")) add(fmt::format("{:.3g}/s", progress.value("rate", 0.0)));
   return text;
 }
 
@@ -37,27 +39,44 @@ TerminalSize terminal_size(int descriptor) {
   return {.rows = std::max<std::size_t>(size.ws_row, 3), .columns = size.ws_col};
 }
 
-/// The first `columns` characters of UTF-8.
-std::string cut(const std::string& text, std::size_t columns) {
-  std::size_t size = 0;
-  for (std::size_t characters = 0; size < text.size(); ++size) {
-    const bool starts = (static_cast<unsigned char>(text[size]) & 0xC0) != 0x80;
-    if (starts && ++characters > columns) break;
+bool starts_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
+
+std::size_t num_characters(const std::string& text) {
+  return static_cast<std::size_t>(std::ranges::count_if(text, starts_character));
+}
+
+/// `count` characters of UTF-8 from character `first` on.
+std::string characters(const std::string& text, std::size_t first, std::size_t count) {
+  std::string some;
+  std::size_t started = 0;
+  for (const char c : text) {
+    if (starts_character(c)) ++started;
+    if (started > first && started - first <= count) some += c;
   }
-  return text.substr(0, size);
+  return some;
+}
+
+/// At most `columns` characters: what is left out is in the middle, since the end of a label (seed,
+/// data set) tells as much as its beginning.
+std::string shortened(const std::string& text, std::size_t columns) {
+  const std::size_t size = num_characters(text);
+  if (size <= columns) return text;
+  if (columns < 3) return characters(text, 0, columns);
+  const std::size_t head = columns / 2, tail = columns - head - 1;
+  return characters(text, 0, head) + "…" + characters(text, size - tail, tail);
 }
 
 std::string ends_text(const RunState& state) {
+  if (state.stopping) return "stopping";
   if (!state.remaining_seconds) return "";
   const std::time_t end = std::time(nullptr) + static_cast<std::time_t>(*state.remaining_seconds);
-  return fmt::format("; ends about {:%H:%M} ({})", fmt::localtime(end),
+  return fmt::format("ends about {:%H:%M} ({})", fmt::localtime(end),
                      duration_text(*state.remaining_seconds));
 }
 
-std::string gang_text(const RunState& state, int gang, const std::string& label) {
+std::string progress_of(const RunState& state, int gang) {
   const auto progress = state.progress.find(gang);
-  return describe_job(label,
-                      progress == state.progress.end() ? nlohmann::json() : progress->second);
+  return progress == state.progress.end() ? "" : progress_text(progress->second);
 }
 
 }  // namespace
@@ -79,6 +98,7 @@ nlohmann::json to_json(const RunState& state) {
   return {{"total", state.total},
           {"done", state.done},
           {"failed", state.failed},
+          {"stopping", state.stopping},
           {"remaining_seconds", optional_json(state.remaining_seconds)},
           {"running", std::move(running)}};
 }
@@ -89,6 +109,7 @@ RunState run_state_from_json(const nlohmann::json& json) {
     state.total = json.at("total");
     state.done = json.at("done");
     state.failed = json.at("failed");
+    state.stopping = json.value("stopping", false);
     state.remaining_seconds = optional_value<double>(json.at("remaining_seconds"));
     for (const nlohmann::json& running : json.at("running")) {
       const int gang = running.at("gang");
@@ -119,20 +140,30 @@ std::string describe(const RunState& state) {
   if (state.failed > 0) text += fmt::format(" {} failed", state.failed);
   const char* separator = " ";
   for (const auto& [gang, label] : state.running) {
-    text += separator + gang_text(state, gang, label);
+    const std::string progress = progress_of(state, gang);
+    text += separator + label + (progress.empty() ? "" : ": " + progress);
     separator = " | ";
   }
-  return text + ends_text(state);
+  const std::string end = ends_text(state);
+  return end.empty() ? text : text + "; " + end;
 }
 
-std::vector<std::string> live_lines(const RunState& state) {
+std::vector<std::string> live_lines(const RunState& state, std::size_t columns) {
   const std::size_t over = state.done + state.failed + state.running.size();
-  std::string head = fmt::format("[{}/{}] {} running, {} waiting", state.done, state.total,
-                                 state.running.size(), state.total - std::min(over, state.total));
-  if (state.failed > 0) head += fmt::format(", {} failed", state.failed);
-  std::vector<std::string> lines = {head + ends_text(state)};
+  std::string head = fmt::format("[{}/{}]", state.done, state.total);
+  if (state.failed > 0) head += fmt::format(" {} failed,", state.failed);
+  const std::string end = ends_text(state);
+  if (!end.empty()) head += " " + end + ",";
+  head += fmt::format(" {} running, {} {}", state.running.size(),
+                      state.total - std::min(over, state.total),
+                      state.stopping ? "left for the next run" : "waiting");
+  std::vector<std::string> lines = {characters(head, 0, columns)};
   for (const auto& [gang, label] : state.running) {
-    lines.push_back(fmt::format("  gang {}: {}", gang, gang_text(state, gang, label)));
+    std::string line = fmt::format("  gang {}: ", gang);
+    const std::string progress = progress_of(state, gang);
+    if (!progress.empty()) line += progress + "; ";
+    const std::size_t left = columns - std::min(columns, num_characters(line));
+    lines.push_back(characters(line + shortened(label, left), 0, columns));
   }
   return lines;
 }
@@ -159,7 +190,7 @@ void ProgressView::update(const RunState& state) {
   }
   clear();
   const TerminalSize size = terminal_size(::fileno(stream_));
-  std::vector<std::string> lines = live_lines(state);
+  std::vector<std::string> lines = live_lines(state, size.columns - 1);
   if (lines.size() > size.rows - 1) {
     const std::size_t hidden = lines.size() - (size.rows - 2);
     lines.resize(size.rows - 2);
@@ -167,7 +198,7 @@ void ProgressView::update(const RunState& state) {
   }
   std::string text;
   for (const std::string& line : lines) {
-    text += (text.empty() ? "" : "\n") + cut(line, size.columns - 1);
+    text += (text.empty() ? "" : "\n") + line;
   }
   say(stream_, text);
   shown_ = lines.size();

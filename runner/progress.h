@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@ namespace assay {
 /// What a run looks like from outside at one moment.
 struct RunState {
   std::size_t total = 0, done = 0, failed = 0;
+  bool stopping = false;                    ///< Told to stop: what waits is for the next run.
   std::optional<double> remaining_seconds;  ///< Nothing: not known yet.
   std::map<int, std::string> running;       ///< By gang: the job's label.
   std::map<int, nlohmann::json> progress;   ///< By gang: fields of `JobControl::progress`.
@@ -52,8 +54,11 @@ class ProgressView {
 
 /// `[12/40] train faprompt:paper seed 0: step 30/60, loss 2.31; ends about 16:42 (3 min)`.
 [[nodiscard]] std::string describe(const RunState& state);
-/// The same in lines: what is done, waits and failed and when all ends, then each gang's job.
-[[nodiscard]] std::vector<std::string> live_lines(const RunState& state);
+/// The same in lines: what is done and failed, when all ends, what waits; then of each gang how far
+/// its job is, and which. None is wider than `columns` characters: the job's label gives way, in
+/// its middle.
+[[nodiscard]] std::vector<std::string> live_lines(
+    const RunState& state, std::size_t columns = std::numeric_limits<std::size_t>::max());
 /// Prints to a person who may have gone: a closed pipe is no reason to stop working. False then.
 bool say(std::FILE* stream, std::string_view text);
 /// `45 s`, `12 min`, `3.4 h`.

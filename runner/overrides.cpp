@@ -6,17 +6,24 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string_view>
 
 namespace assay {
 namespace {
 
-constexpr std::array<std::string_view, 2> kListKeys = {"seeds", "targets"};
+constexpr std::array<std::string_view, 3> kListKeys = {"published", "seeds", "targets"};
 constexpr std::array<std::string_view, 10> kStudyKeys = {
     "name",        "backbone",      "image_size", "eval_size", "train_on",
     "train_split", "allow_overlap", "precision",  "data",      "weights"};
 /// Study keys that are axes where several values are given, or where a sweep varies them.
 constexpr std::array<std::string_view, 3> kAxisKeys = {"backbone", "image_size", "eval_size"};
+
+/// Keys that only a file can give: tables, and what says how to read it.
+constexpr std::array<std::string_view, 13> kFileKeys = {
+    "schema",   "base",    "skip",   "outputs", "published_table",
+    "sweep",    "profile", "method", "grid",    "exclude",
+    "ensemble", "eval",    "zip"};
 
 template <std::size_t N>
 bool contains(const std::array<std::string_view, N>& keys, const std::string& key) {
@@ -60,8 +67,19 @@ TomlNode parse_values(const std::string& text) {
 
 Axis axis_of(const std::string& key, const TomlNode& values) {
   Axis axis{.key = key};
-  for (const TomlNode& value : values.items) axis.values.push_back(toml_to_json(value));
+  for (const TomlNode& value : values.items) {
+    axis.values.push_back(toml_to_json(value));
+    const auto& last = axis.values.back();
+    if (std::ranges::count(axis.values, last) > 1) {
+      throw ConfigError("command line: '{}' has {} twice", key, last.dump());
+    }
+  }
   return axis;
+}
+
+[[noreturn]] void refuse_second(const std::string& first, const std::string& second) {
+  throw ConfigError("command line: '{}' and '{}' give one key twice; several values are {}=A,B",
+                    first, second, second);
 }
 
 void replace(TomlNode& root, const std::string& key, TomlNode value) {
@@ -87,12 +105,14 @@ void replace_in_sweeps(TomlNode& root, const std::string& key, const TomlNode& v
 
 std::vector<Axis> apply_overrides(const std::vector<std::string>& overrides, TomlNode& root) {
   std::vector<Axis> axes;
+  std::set<std::string> given;
   for (const std::string& text : overrides) {
     const std::size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
       throw ConfigError("'{}' is not an override; expected KEY=VALUE or KEY=VALUE,VALUE", text);
     }
     const std::string key = text.substr(0, equals);
+    if (!given.insert(key).second) refuse_second(key, key);
     TomlNode values = parse_values(text.substr(equals + 1));
     if (contains(kStudyKeys, key)) {
       if (key == "data" || key == "weights") {
@@ -143,6 +163,8 @@ void vary(Study& study, const std::vector<Axis>& axes) {
             "belong together; change the study file",
             axis.key, sweep.method);
       }
+      const auto other = std::ranges::find_if(axes, same);
+      if (&*other != &axis) refuse_second(other->key, axis.key);
       const auto old = std::ranges::find_if(sweep.grid, same);
       if (old != sweep.grid.end()) {
         *old = axis;
@@ -151,6 +173,10 @@ void vary(Study& study, const std::vector<Axis>& axes) {
       }
     }
     if (found) continue;
+    if (contains(kFileKeys, axis.key)) {
+      throw ConfigError("command line: '{}' cannot be given on the command line; change {}",
+                        axis.key, study.path.string());
+    }
     const std::string near = nearest_name(axis.key, known);
     throw ConfigError(
         "command line: '{}' is neither a key of a study nor a switch of its methods{}", axis.key,

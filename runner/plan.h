@@ -97,6 +97,7 @@ class PlanFiles final : public PlanInputs {
   [[nodiscard]] std::filesystem::path weights_path(const BackboneDescription& backbone) const;
 
  private:
+  void check_known(const std::string& dataset, const std::filesystem::path& root) const;
   void check_skipped(const std::string& dataset,
                      const std::filesystem::path& root,
                      const std::vector<std::string>& paths) const;

@@ -1,7 +1,12 @@
 #include "core/error.h"
+#include "core/nearest_name.h"
+#include "datasets/catalogue.h"
 #include "runner/plan.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <iterator>
 
 namespace assay {
 
@@ -25,11 +30,34 @@ void PlanFiles::check_skipped(const std::string& dataset,
   }
 }
 
+/// A name may be that of any folder; where there is none it is a known set's, or misspelt. What the
+/// study names already is not what was meant.
+void PlanFiles::check_known(const std::string& dataset, const std::filesystem::path& root) const {
+  if (std::filesystem::is_directory(root)) return;
+  std::vector<std::string> known, candidates;
+  for (const DatasetDescription& entry : catalogue()) known.push_back(entry.name);
+  if (std::ranges::find(known, dataset) != known.end()) return;  // Its folder is missing.
+  const auto is_named = [&](const std::string& name) {
+    return study_.places.contains("targets." + name) || study_.places.contains("train_on." + name);
+  };
+  std::ranges::remove_copy_if(known, std::back_inserter(candidates), is_named);
+  const std::string nearest = nearest_name(dataset, candidates);
+  const std::string key = std::ranges::count(study_.targets, dataset) > 0 ? "targets" : "train_on";
+  const auto place = study_.places.find(key + "." + dataset);
+  throw ConfigError(
+      "{}'{}' is not a data set{}; known: {}, or a folder with a meta.json or in the layout of "
+      "MVTec AD or VisA ({} is not there)",
+      place == study_.places.end() ? "" : fmt::format("{}: '{}': ", place->second, key), dataset,
+      nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest), fmt::join(known, ", "),
+      root.string());
+}
+
 const Manifest& PlanFiles::manifest(const std::string& dataset, const std::string& split) {
   const auto key = std::pair(dataset, split);
   const auto known = manifests_.find(key);
   if (known != manifests_.end()) return known->second;
   const std::filesystem::path root = study_.dataset_root(dataset);
+  check_known(dataset, root);
   // A set that is all test has no train split: nothing to list, and nothing wrong with that.
   if (split == "train") {
     const Manifest& test = this->manifest(dataset, "test");

@@ -29,6 +29,14 @@ void refuse_for_now(TomlReader& toml, const std::string& key, const std::string&
   }
 }
 
+void read_schema(TomlReader& toml, Study& study) {
+  toml.required("schema", study.schema);
+  if (study.schema == 1) return;
+  throw ConfigError("{}: 'schema' is {}, this build reads 1{}", toml.find("schema")->place(),
+                    study.schema,
+                    study.schema > 1 ? "; the study needs a newer build of assay" : "");
+}
+
 /// A plain value, or a table of values with an optional `default`.
 template <typename T, typename Read>
 void read_values(const TomlNode& node, const std::string& key, ByName<T>& values, Read read) {
@@ -224,6 +232,17 @@ void check_targets(const TomlNode& root, const Study& study) {
   check_targets(node->find("pixel"), "train_on.pixel", *study.train_on_pixel, study);
 }
 
+/// Where each string below `node` stands.
+void add_places(const TomlNode& node,
+                const std::string& key,
+                std::map<std::string, std::string>& places) {
+  if (node.kind == TomlNode::Kind::kString) {
+    places.emplace(key + "." + node.scalar.get<std::string>(), node.place());
+  }
+  for (const TomlNode& item : node.items) add_places(item, key, places);
+  for (const auto& [name, value] : node.entries) add_places(value, key, places);
+}
+
 void add_words(const TomlNode& node, std::set<std::string>& words) {
   if (node.kind == TomlNode::Kind::kString) words.insert(node.scalar.get<std::string>());
   for (const TomlNode& item : node.items) add_words(item, words);
@@ -284,10 +303,13 @@ Study parse_study(const std::string& text,
   const std::set<std::string> sets = named_sets(root);
   const std::vector<Axis> axes = apply_overrides(overrides, root);
   for (const auto& [key, node] : root.entries) study.places[key] = node.place();
+  for (const char* key : {"targets", "train_on"}) {
+    if (const TomlNode* node = root.find(key)) add_places(*node, key, study.places);
+  }
   for (const std::string& override_ : overrides) study.text += "\n# override: " + override_;
 
   TomlReader toml(root, "a study");
-  toml.required("schema", study.schema, Range<std::int64_t>{1, 1});
+  read_schema(toml, study);
   toml.required("name", study.name);
   read_by_name(toml, "backbone", study.backbone, [&](const TomlNode& node, const std::string& key) {
     return read_value<std::string>(toml, node, key);
@@ -306,7 +328,7 @@ Study parse_study(const std::string& text,
       toml, "train_split", study.train_split,
       [&](const TomlNode& node, const std::string& key) { return read_split(toml, node, key); });
   toml.required("targets", study.targets);
-  toml.optional("seeds", study.seeds);
+  toml.optional("seeds", study.seeds, {{0, kLargestSeed}});
   toml.optional("allow_overlap", study.allow_overlap);
   read_skip(toml, study);
   read_outputs(toml, study);

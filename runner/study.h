@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -90,6 +91,9 @@ struct ProfileRequest {
   bool operator==(const ProfileRequest&) const = default;
 };
 
+/// A seed is a number of TOML that is not negative.
+inline constexpr std::int64_t kLargestSeed = std::numeric_limits<std::int64_t>::max();
+
 /// What a person asks for: one TOML file (`design.md` 4; keys in the README).
 struct Study {
   std::int64_t schema = 1;  ///< Version of the file's format.
@@ -119,7 +123,8 @@ struct Study {
   std::optional<std::filesystem::path> weights = {};  ///< Folder of backbone weights.
   std::filesystem::path path = {};                    ///< The study file.
   std::string text = {};  ///< Its content; below it, as comments, its bases and the overrides.
-  std::map<std::string, std::string> places = {};  ///< By key: `k.toml:4`, for messages.
+  /// By key, `targets.visa` and `train_on.mvtec` too: `k.toml:4`, for messages.
+  std::map<std::string, std::string> places = {};
   bool operator==(const Study&) const = default;
 
   /// Where a key stands, else the file.

@@ -233,7 +233,7 @@ Sweep read_sweep(TomlReader& toml) {
   sweep.zip = read_axes(toml, "zip");
   check_zip(sweep);
   std::vector<std::int64_t> seeds;
-  if (toml.optional("seeds", seeds)) sweep.seeds = seeds;
+  if (toml.optional("seeds", seeds, {{0, kLargestSeed}})) sweep.seeds = seeds;
   read_exclude(toml, sweep);
   read_ensemble(toml, sweep);
   read_eval(toml, sweep);

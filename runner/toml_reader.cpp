@@ -70,6 +70,7 @@ std::string range_text(Range<T> range) {
     return fmt::format(" in [{}, {}]", range.minimum, range.maximum);
   }
   if (range.minimum != all.minimum) return fmt::format(" of at least {}", range.minimum);
+  if (range.maximum == all.maximum) return "";
   return fmt::format(" of at most {}", range.maximum);
 }
 
@@ -91,10 +92,16 @@ std::string TomlNode::place() const {
 }
 
 TomlNode parse_toml(const std::string& text, const std::string& file) {
+  constexpr Range<std::int64_t> all;
   try {
     return convert(toml::parse(text, file), std::make_shared<const std::string>(file));
   } catch (const toml::parse_error& error) {
-    throw ConfigError("{}:{}: not TOML: {}", file, error.source().begin.line, error.description());
+    const bool too_large = error.description().find("representable") != std::string_view::npos;
+    throw ConfigError("{}:{}: not TOML: {}{}", file, error.source().begin.line, error.description(),
+                      too_large ? fmt::format("; expected an integer in [{}, {}], as a seed in [0, "
+                                              "{}]",
+                                              all.minimum, all.maximum, all.maximum)
+                                : "");
   }
 }
 
@@ -206,7 +213,7 @@ void TomlReader::read(const TomlNode& node,
                       const std::string& key,
                       std::int64_t& value,
                       Range<std::int64_t> range) const {
-  if (node.kind != Kind::kInteger) wrong_type(node, key, "an integer");
+  if (node.kind != Kind::kInteger) wrong_type(node, key, "an integer" + range_text(range));
   value = node.scalar.get<std::int64_t>();
   check_range(node.place(), key, value, range);
 }

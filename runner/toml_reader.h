@@ -46,6 +46,10 @@ struct Range {
   T maximum = std::numeric_limits<T>::max();
 };
 
+/// Of each item of a list.
+template <typename T>
+struct Range<std::vector<T>> : Range<T> {};
+
 /// Reads a table key by key into plain fields: types are checked, missing and unknown keys are
 /// errors with file, line and the nearest name. It borrows the node.
 ///
@@ -97,13 +101,13 @@ class TomlReader {
   void read(const TomlNode& node,
             const std::string& key,
             std::vector<T>& values,
-            Range<std::vector<T>> = {}) const {
+            Range<std::vector<T>> range = {}) const {
     expect_array(node, key);
     values.clear();
     std::set<T> seen;
     for (const TomlNode& item : node.items) {
       T value{};
-      read(item, key, value);
+      read(item, key, value, range);
       if (!seen.insert(value).second) {
         throw ConfigError("{}: '{}' has {} twice", item.place(), key, item.scalar.dump());
       }

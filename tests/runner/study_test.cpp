@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "runner/plan.h"
 #include "runner/toml_reader.h"
 #include "tests/support/temporary_folder.h"
 
@@ -10,9 +11,11 @@
 namespace assay {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 using ::testing::ThrowsMessage;
@@ -474,6 +477,81 @@ TEST(Overrides, SayWhatIsWrongWithThem) {
   expect_error(study_text(), "command line: 'seeds' is a string, expected an integer", {"seeds=a"});
   expect_error(study_text("", "method = 'faprompt'\nzip = { E = [2, 5], E2 = [1, 2] }"),
                "command line: 'E' stands in a 'zip' of a sweep of faprompt", {"E=3"});
+}
+
+TEST(Overrides, GiveAKeyOnceAndAValueOnce) {
+  expect_error(study_text(), "command line: 'K' has 4 twice", {"K=4,4"});
+  expect_error(study_text(), "command line: 'image_size' has 32 twice", {"image_size=32,32"});
+  expect_error(study_text(), "command line: 'seeds' has 1 twice", {"seeds=1,1"});
+  expect_error(study_text(), "command line: 'K' and 'K' give one key twice; several values are K=",
+               {"K=4", "K=5"});
+  expect_error(study_text(), "command line: 'K' and 'cap.K' give one key twice",
+               {"K=4", "cap.K=5"});
+  expect_error(study_text(), "command line: 'seeds' and 'seeds' give", {"seeds=1", "seeds=2"});
+}
+
+TEST(Overrides, SayWhichKeysOnlyAFileCanGive) {
+  for (const char* text : {"skip=x", "outputs=3", "schema=1", "base=x.toml", "ensemble=3"}) {
+    const std::string key(text, std::string_view(text).find('='));
+    expect_error(study_text(),
+                 "command line: '" + key +
+                     "' cannot be given on the command line; change experiments/k.toml",
+                 {text});
+  }
+  const std::string table = "published_table = { paper = 'faprompt', table = '1' }";
+  EXPECT_THAT(parse(study_text(table), {"published=winclip"}).published, ElementsAre("winclip"));
+  expect_error(study_text(), "command line: 'published' names methods, but no 'published_table'",
+               {"published=winclip"});
+}
+
+TEST(ParseStudy, SaysWhichSeedsThereAre) {
+  const std::string range = "expected a number in [0, 9223372036854775807]";
+  std::string text = study_text();
+  text.replace(text.find("[0, 1]"), 6, "[-1]");
+  expect_error(text, "experiments/k.toml:6: 'seeds' is -1, " + range);
+  expect_error(study_text("", "method = 'faprompt'\nseeds = [-7]"),
+               "experiments/k.toml:10: 'seeds' is -7, " + range);
+  expect_error(study_text(), "command line: 'seeds' is -1, " + range, {"seeds=-1"});
+  text.replace(text.find("[-1]"), 4, "[18446744073709551616]");
+  EXPECT_THAT([&] { (void)parse(text); },
+              ThrowsMessage<ConfigError>(AllOf(StartsWith("experiments/k.toml:6: not TOML: "),
+                                               HasSubstr("18446744073709551616"),
+                                               HasSubstr("seed in [0, 9223372036854775807]"))));
+  expect_error(study_text(),
+               "command line: 'seeds' is a string, expected an integer in [0, 9223372036854775807]",
+               {"seeds=18446744073709551616"});
+}
+
+TEST(ParseStudy, ASchemaOfTheFutureNeedsANewerBuild) {
+  std::string text = study_text();
+  text.replace(0, 10, "schema = 2");
+  expect_error(text,
+               "experiments/k.toml:1: 'schema' is 2, this build reads 1; the study needs a newer "
+               "build of assay");
+  text.replace(0, 10, "schema = 0");
+  EXPECT_THAT(
+      [&] { (void)parse(text); },
+      ThrowsMessage<ConfigError>("experiments/k.toml:1: 'schema' is 0, this build reads 1"));
+}
+
+TEST(PlanFiles, SayWhereAMisspeltDataSetStands) {
+  const TemporaryFolder folder;
+  std::string text = study_text();
+  text.replace(text.find("['synth-b', 'elpv']"), 19, "[\n'synth-b',\n'visaa']");
+  text.replace(text.find("'synth-a', "), 9, "'mvtek'");
+  Study study = parse(text);
+  study.data.fallback = folder.path();
+  PlanFiles files(study, folder / "w", folder.path());
+  EXPECT_THAT([&] { (void)files.manifest("visaa", "test"); },
+              ThrowsMessage<ConfigError>(StartsWith("experiments/k.toml:7: 'targets': 'visaa' is "
+                                                    "not a data set; did you mean 'visa'?")));
+  EXPECT_THAT([&] { (void)files.manifest("mvtek", "test"); },
+              ThrowsMessage<ConfigError>(StartsWith("experiments/k.toml:4: 'train_on': 'mvtek' is "
+                                                    "not a data set; did you mean 'mvtec'?")));
+  study.targets = {"synth-c"};
+  EXPECT_THAT([&] { (void)files.manifest("synth-c", "test"); },
+              ThrowsMessage<ConfigError>(Not(HasSubstr("did you mean 'synth"))))
+      << "both synthetic sets are in the study already";
 }
 
 TEST(ParseStudy, TakesAPrecisionForAllJobsOrByKind) {

@@ -1,10 +1,13 @@
 #include "runner/gang.h"
 
 #include "core/error.h"
+#include "core/file.h"
 #include "runner/pipe.h"
 #include "runner/process.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
+#include <netdb.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +20,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <set>
 #include <thread>
 
 namespace assay {
@@ -49,6 +53,33 @@ constexpr int kChildFailed = 127;
   ::_exit(kChildFailed);
 }
 
+/// mpirun's line on a rank that was killed, with the host and process that the rank has recorded:
+/// its own line says `PID 0`.
+std::string describe_rank(const std::filesystem::path& folder, const std::string& line) {
+  constexpr std::string_view kBefore = "process rank ";
+  const std::size_t number = line.find(kBefore) + kBefore.size();
+  const std::string rank = line.substr(number, line.find(' ', number) - number);
+  const std::filesystem::path record = folder / fmt::format("rank{}.json", rank);
+  if (!std::filesystem::exists(record)) return line;
+  const auto process = process_from_json(nlohmann::json::parse(read_file(record), nullptr, false));
+  return process ? fmt::format("rank {} on {} (process {})", rank, process->host, process->pid)
+                 : line;
+}
+
+/// The hosts of a gang that this machine's name service does not know; empty where it knows all.
+std::string unknown_hosts(const GangOptions& options) {
+  std::set<std::string> unknown;
+  for (const Slot& slot : options.slots) {
+    addrinfo* found = nullptr;
+    if (slot.host.empty() || unknown.contains(slot.host)) continue;
+    if (::getaddrinfo(slot.host.c_str(), nullptr, nullptr, &found) != 0) unknown.insert(slot.host);
+    if (found != nullptr) ::freeaddrinfo(found);
+  }
+  if (unknown.empty()) return "";
+  return fmt::format("no address is known of {} ({})", fmt::join(unknown, ", "),
+                     options.launcher.hostfile);
+}
+
 /// What rank 0 of a gang or its launcher said of the end: the rank's own reason, else mpirun's line
 /// about a rank, else its first one: advice comes after the reason.
 std::string last_words(const std::filesystem::path& folder) {
@@ -64,6 +95,9 @@ std::string last_words(const std::filesystem::path& folder) {
     const bool says_something = line.find_first_not_of("- ") != std::string::npos;
     if (of_a_rank || (said.empty() && says_something)) said = line;
     if (of_a_rank) break;
+  }
+  if (said.find("noticed that process rank") != std::string::npos) {
+    return describe_rank(folder, said);
   }
   if (said.ends_with('\r')) said.pop_back();  // ssh writes as to a terminal.
   return said;
@@ -196,6 +230,10 @@ GangEnd Gang::end(double grace_seconds) {
   }
   const std::string words = last_words(options_.folder);
   if (!words.empty()) end.text = fmt::format("{}: {}", end.text, words);
+  if (end.exit_code.value_or(0) != 0) {
+    const std::string unknown = unknown_hosts(options_);
+    if (!unknown.empty()) end.text = fmt::format("{}: {}", unknown, end.text);
+  }
   return end;
 }
 

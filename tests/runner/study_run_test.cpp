@@ -482,6 +482,9 @@ TEST_F(StudyRunTest, AKilledRankCostsOneAttempt) {
   const CommandResult result = disturbed->wait();
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("its gang died"));
+  EXPECT_THAT(result.err,
+              ContainsRegex(fmt::format("killed by signal 9: rank [01] on {} \\(process {}\\)",
+                                        ranks[1].host, ranks[1].pid)));
   EXPECT_EQ(numbers(), undisturbed_numbers());
   EXPECT_EQ(attempts().count("train"), 2U);
 }

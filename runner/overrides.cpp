@@ -58,6 +58,8 @@ TomlNode parse_values(const std::string& text) {
       const TomlNode values = as_list(word);
       list.items.insert(list.items.end(), values.items.begin(), values.items.end());
     } catch (const ConfigError&) {
+      const bool is_number = word.find_first_not_of("+-0123456789") == std::string::npos;
+      if (is_number && !word.empty()) throw;  // One that TOML has no room for.
       list.items.push_back({.kind = TomlNode::Kind::kString, .scalar = word});
     }
     begin = end + 1;

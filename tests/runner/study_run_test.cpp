@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <fstream>
@@ -358,6 +359,7 @@ TEST_F(StudyRunTest, AMemberOfTheGroupGoesOnInTheWorkspaceOfAnother) {
   EXPECT_THAT(second.err, HasSubstr("8 of 8 jobs done (6 before)"));
 
   // What an older build or another umask has left says what to do.
+  write_study(kStudy);
   ASSERT_EQ(::chown(workspace().store().c_str(), 54001, kGroup), 0);
   ASSERT_EQ(::chmod(workspace().store().c_str(), 0644), 0);
   const CommandResult refused = run_as("54002");
@@ -368,6 +370,31 @@ TEST_F(StudyRunTest, AMemberOfTheGroupGoesOnInTheWorkspaceOfAnother) {
                               "owner 54001, group 54321, mode 0644; its owner must give"),
                     HasSubstr("chmod g+w")));
   EXPECT_EQ(as("54002", {"status"}).exit_code, 0) << "looking is not writing";
+}
+
+TEST_F(StudyRunTest, AQuotaReachedIsAFullDisk) {
+  const auto run_at_quota = [&](const std::filesystem::path& files, const std::string& calls) {
+    return RunningCommand(command({"run", study().string(), "--data", small_drawings().string(),
+                                   "--ranks", "1", "--slots", "1"}),
+                          folder_ / "out",
+                          {{"LD_PRELOAD", std::string(ASSAY_BINARY_DIR) + "/libfailing_disk.so"},
+                           {"ASSAY_DISK_FOLDER", files.string()},
+                           {"ASSAY_DISK_CALLS", calls},
+                           {"ASSAY_DISK_COUNT", (folder_ / "count").string()},
+                           {"ASSAY_DISK_ERROR", std::to_string(EDQUOT)},
+                           {"ASSAY_DISK_FAILS_FROM", "1"}})
+        .wait();
+  };
+  const CommandResult store = run_at_quota(workspace().store(), "write");
+  EXPECT_EQ(store.exit_code, 1);
+  EXPECT_THAT(store.err, ContainsRegex("store.db: the disk is full \\(Disk quota exceeded\\), "
+                                       "[0-9]+ bytes are free; free some space"));
+  const CommandResult shard = run_at_quota(workspace().features(), "allocate");
+  EXPECT_EQ(shard.exit_code, 1);
+  EXPECT_THAT(shard.err,
+              ContainsRegex("h5[^ ]*: [0-9]+ bytes needed, [0-9]+ free: Disk quota exceeded"));
+  EXPECT_EQ(run().exit_code, 0);
+  EXPECT_EQ(numbers(), undisturbed_numbers());
 }
 
 TEST_F(StudyRunTest, AReadOnlyWorkspaceCanBeLookedAtAndSaysThatItCannotBeUsed) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 
 namespace assay {
@@ -75,77 +76,108 @@ struct Overwritten {
         end_row(prefix_rows + suffix_rows - 1) {}
 };
 
-// Rows of P prompts, or of the prefix, on their way through the tower: one after another.
+// The prefix and prompts after it on their way through the tower, their rows one after another.
 struct Rows {
-  std::int64_t prompts, count;  // `count` rows a prompt.
-  at::Tensor x;                 // [prompts * count, T]
-  std::size_t suffix = 0;       // Which of the suffixes.
+  struct Prompts {
+    std::size_t suffix;           // Which of the suffixes.
+    std::int64_t prompts, count;  // `count` rows each.
+  };
+  std::int64_t prefix;
+  std::vector<Prompts> prompts;
+  at::Tensor x;     // [rows, T]
+  at::Tensor mask;  // What rows see: [rows, rows], 0 or -inf; undefined until it is asked for.
 
-  [[nodiscard]] std::int64_t size() const { return prompts * count; }
-  void keep(std::int64_t first, std::int64_t rows) {
-    x = x.view({prompts, count, -1}).narrow(1, first, rows).flatten(0, 1);
-    count = rows;
+  [[nodiscard]] std::int64_t size() const {
+    std::int64_t rows = prefix;
+    for (const Prompts& some : prompts) rows += some.prompts * some.count;
+    return rows;
   }
 };
 
-// The prefix as it enters `block`, with the rows that deep prompts put there.
-void enter_block(Rows& prefix, const DeepPrompts& deep, std::int64_t block) {
-  at::Tensor rows = deep_rows(deep, block);
-  if (!rows.defined()) return;
-  rows = round_if_asked(rows, deep);
-  prefix.x = deep.concat ? at::cat({rows, prefix.x})
-                         : overwrite(prefix.x.unsqueeze(0), rows.unsqueeze(0)).squeeze(0);
-  prefix.count = prefix.x.size(0);
-}
-
-// What has one row for each row of all parts along `dim`, cut into theirs. One operation: its
-// backward joins the pieces, where that of a slice fills the rest with zeros.
-std::vector<at::Tensor> cut(const at::Tensor& of_all,
-                            const std::vector<Rows>& parts,
-                            std::int64_t dim) {
-  std::vector<std::int64_t> sizes;
-  for (const Rows& part : parts) sizes.push_back(part.size());
-  return of_all.split_with_sizes(sizes, dim);
-}
-
-// The heads of each part, [P, heads, S, 64], from those of all rows, [1, heads, rows, 64].
-std::vector<Heads> split_heads(const Heads& all, const std::vector<Rows>& parts) {
-  std::vector<Heads> heads(parts.size());
-  for (at::Tensor Heads::*which : {&Heads::q, &Heads::k, &Heads::v}) {
-    const std::vector<at::Tensor> own = cut((all.*which).squeeze(0), parts, 1);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      heads[i].*which = own[i].unflatten(1, {parts[i].prompts, parts[i].count}).transpose(0, 1);
+// Each row sees the prefix and its own prompt, up to itself.
+at::Tensor mask_of(const Rows& rows) {
+  const std::int64_t size = rows.size();
+  std::vector<float> seen(static_cast<std::size_t>(size * size),
+                          -std::numeric_limits<float>::infinity());
+  const auto see = [&](std::int64_t row, std::int64_t first, std::int64_t last) {
+    std::fill(seen.begin() + row * size + first, seen.begin() + row * size + last, 0.0F);
+  };
+  std::int64_t first = 0, row = 0;  // Of the prompt.
+  for (; row < rows.prefix; ++row) see(row, 0, row + 1);
+  for (const Rows::Prompts& some : rows.prompts) {
+    for (const std::int64_t end = row + some.prompts * some.count; row < end; ++row) {
+      if ((row - end) % some.count == 0) first = row;
+      see(row, 0, rows.prefix);
+      see(row, first, row + 1);
     }
   }
-  return heads;
+  return at::tensor(seen).view({size, size});
 }
 
-at::Tensor joined(const std::vector<Rows>& parts) {
-  std::vector<at::Tensor> rows;
-  for (const Rows& part : parts) rows.push_back(part.x);
-  return at::cat(rows);
+// The rows that leave the last block: int64, those of the prefix and the prompts' end tokens.
+at::Tensor rows_that_leave(const Rows& rows) {
+  std::vector<std::int64_t> kept(static_cast<std::size_t>(rows.prefix));
+  std::iota(kept.begin(), kept.end(), 0);
+  std::int64_t end = rows.prefix - 1;
+  for (const Rows::Prompts& some : rows.prompts) {
+    for (std::int64_t i = 0; i < some.prompts; ++i) kept.push_back(end += some.count);
+  }
+  return at::tensor(kept, at::kLong).to(rows.x.device());
 }
 
-// All parts, the prefix first, through one block; of prompts only the ends leave the last one.
+// What enters `block`, with the rows that deep prompts put there.
+void enter_block(Rows& rows, const DeepPrompts& deep, std::int64_t block) {
+  at::Tensor own = deep_rows(deep, block);
+  if (!own.defined()) return;
+  own = round_if_asked(own, deep);
+  if (deep.concat) {
+    rows.x = at::cat({own, rows.x});
+    rows.prefix += own.size(0);
+    rows.mask.reset();
+    return;
+  }
+  const std::int64_t kept_from = 1 + own.size(0);
+  if (rows.prefix >= kept_from) {
+    rows.x = at::cat(
+        {rows.x.narrow(0, 0, 1), own, rows.x.narrow(0, kept_from, rows.x.size(0) - kept_from)});
+    return;
+  }
+  // Rows of prompts are among them, in all alike.
+  const std::int64_t lost = kept_from - rows.prefix;
+  std::vector<at::Tensor> parts = {rows.x.narrow(0, 0, 1), own};
+  std::int64_t first = rows.prefix;
+  for (Rows::Prompts& some : rows.prompts) {
+    parts.push_back(rows.x.narrow(0, first, some.prompts * some.count)
+                        .view({some.prompts, some.count, -1})
+                        .narrow(1, lost, some.count - lost)
+                        .flatten(0, 1));
+    first += some.prompts * some.count;
+    some.count -= lost;
+  }
+  rows.x = at::cat(parts);
+  rows.prefix = kept_from;
+  rows.mask.reset();
+}
+
+// All rows through one block; of prompts only the ends leave the last one.
 void pass_block(const TransformerBlock& weights,
                 const std::string& activation,
                 bool is_last,
-                std::vector<Rows>& parts,
+                Rows& rows,
                 TextPrefix& prefix) {
-  const std::vector<Heads> heads =
-      split_heads(project_heads(weights, joined(parts).unsqueeze(0)), parts);
-  prefix.keys.push_back(heads[0].k);
-  prefix.values.push_back(heads[0].v);
-  std::vector<at::Tensor> attended = {
-      attend(heads[0].q, heads[0].k, heads[0].v, /*causal=*/true).flatten(0, 1)};
-  for (std::size_t i = 1; i < parts.size(); ++i) {
-    attended.push_back(
-        attend_suffix(heads[i], heads[0].k, heads[0].v, /*ends_alone=*/is_last).flatten(0, 1));
-    if (is_last) parts[i].keep(parts[i].count - 1, 1);
+  const Heads heads = project_heads(weights, rows.x.unsqueeze(0));
+  prefix.keys.push_back(heads.k.narrow(2, 0, rows.prefix));
+  prefix.values.push_back(heads.v.narrow(2, 0, rows.prefix));
+  if (!rows.mask.defined()) rows.mask = mask_of(rows).to(heads.k.options());
+  at::Tensor asking = heads.q, x = rows.x, mask = rows.mask;
+  if (is_last) {
+    const at::Tensor kept = rows_that_leave(rows);
+    asking = asking.index_select(2, kept);
+    x = x.index_select(0, kept);
+    mask = mask.index_select(0, kept);
   }
-  const at::Tensor x = finish_block(weights, joined(parts), at::cat(attended), activation);
-  const std::vector<at::Tensor> own = cut(x, parts, 0);
-  for (std::size_t i = 0; i < parts.size(); ++i) parts[i].x = own[i];
+  rows.x = finish_block(weights, x, attend(asking, heads.k, heads.v, /*causal=*/false, mask)[0],
+                        activation);
 }
 
 }  // namespace
@@ -156,28 +188,34 @@ PrefixedTexts encode_prefix(const Clip& clip,
                             const std::vector<at::Tensor>& suffixes) {
   check_depth(clip, deep);
   const std::int64_t prefix_rows = embeddings.size(0), layers = clip.sizes().text_layers;
-  std::vector<Rows> parts = {{1, prefix_rows, embeddings}};
+  Rows rows{.prefix = prefix_rows, .prompts = {}, .x = {}, .mask = {}};
+  std::vector<at::Tensor> parts = {embeddings};
   for (std::size_t i = 0; i < suffixes.size(); ++i) {
-    const std::int64_t rows = suffixes[i].size(1);
-    if (Overwritten(prefix_rows, rows, deep).end_is_among) continue;
-    parts.push_back({suffixes[i].size(0), rows, suffixes[i].flatten(0, 1), i});
+    const std::int64_t count = suffixes[i].size(1);
+    if (Overwritten(prefix_rows, count, deep).end_is_among) continue;
+    rows.prompts.push_back({.suffix = i, .prompts = suffixes[i].size(0), .count = count});
+    parts.push_back(suffixes[i].flatten(0, 1));
   }
+  rows.x = at::cat(parts);
 
   PrefixedTexts out;
   for (std::int64_t block = 1; block <= layers; ++block) {
-    enter_block(parts[0], deep, block);
-    for (std::size_t i = 1; block == 2 && i < parts.size(); ++i) {
-      const std::int64_t lost = Overwritten(prefix_rows, parts[i].count, deep).lost;
-      if (lost > 0) parts[i].keep(lost, parts[i].count - lost);
+    enter_block(rows, deep, block);
+    pass_block(clip.text_block(block), deep.activation, block == layers, rows, out.prefix);
+    const std::int64_t dropped = deep.concat ? rows.prefix - prefix_rows : 0;
+    if (dropped > 0) {
+      rows.x = rows.x.narrow(0, dropped, rows.x.size(0) - dropped);
+      rows.prefix = prefix_rows;
+      rows.mask.reset();
     }
-    pass_block(clip.text_block(block), deep.activation, block == layers, parts, out.prefix);
-    if (deep.concat) parts[0].keep(parts[0].count - prefix_rows, prefix_rows);
   }
 
-  out.prefix.last = parts[0].x;
+  out.prefix.last = rows.x.narrow(0, 0, rows.prefix);
   out.texts.resize(suffixes.size());
-  for (std::size_t i = 1; i < parts.size(); ++i) {
-    out.texts[parts[i].suffix] = clip.project_text(parts[i].x);
+  std::int64_t first = rows.prefix;
+  for (const Rows::Prompts& some : rows.prompts) {
+    out.texts[some.suffix] = clip.project_text(rows.x.narrow(0, first, some.prompts));
+    first += some.prompts;
   }
   for (std::size_t i = 0; i < suffixes.size(); ++i) {
     if (out.texts[i].defined()) continue;  // Else its end is overwritten.

@@ -21,8 +21,8 @@ inline constexpr std::array kJobKinds = {JobKind::kEncode, JobKind::kTrain, JobK
 
 /// Raised by a developer when the results of a kind of job change.
 inline constexpr std::int64_t kEncodeNumerics = 1;
-inline constexpr std::int64_t kTrainNumerics = 3;
-inline constexpr std::int64_t kEvaluateNumerics = 3;
+inline constexpr std::int64_t kTrainNumerics = 4;
+inline constexpr std::int64_t kEvaluateNumerics = 4;
 inline constexpr std::int64_t kProfileNumerics = 1;
 
 /// One split of a data set, as far as it can change a number: what the images are.

@@ -146,9 +146,9 @@ TEST(Identity, IsTheSameInEveryBuild) {
   EXPECT_EQ(identity(to_json(encode_spec())),
             "6a8a7938962dceb51688b73ceb6dac8a8a66f7169220c22fae9eae9768e3e9c2");
   EXPECT_EQ(identity(to_json(train_spec())),
-            "e82e6b5515336255e6f085f1c773585d96fae0699c362d1c9b15761eab768e73");
+            "3c09f4cc78b546f1f096e998cd3c0fda19f2aa98269267a69cda5666b39742f6");
   EXPECT_EQ(identity(to_json(evaluate_spec())),
-            "853d2b438caf625440dc2630401cf5d863ddfd2b3ce5c43c29ea2c8832c3d71d");
+            "78dfc4aee3c2bdfdbec40736050b2b1087c6ecb7b72491eb0fb6160c871f4534");
   EXPECT_EQ(encoder().key(), "e7d5b08cc53f9812c4b8823728a3d86d875671d4b43b913c27eb11a01ac49980");
 }
 

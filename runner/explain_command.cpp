@@ -346,6 +346,22 @@ bool explain_published(const Study& study, const Wanted& wanted) {
   return found;
 }
 
+/// The study of that name, or one of its file run with other values where that has the cell.
+std::optional<StudyRecord> study_with(const Store& store,
+                                      const std::string& name,
+                                      const Wanted& wanted) {
+  std::optional<StudyRecord> found;
+  for (const StudyRecord& record : store.studies()) {  // By name: the plain one is first.
+    if (record.name != name && !record.name.starts_with(name + " ")) continue;
+    const std::vector<StudyCell> cells = store.cells(record.name);
+    if (std::ranges::any_of(cells, [&](const StudyCell& cell) { return wanted.is(cell); })) {
+      return record;
+    }
+    if (!found) found = record;
+  }
+  return found;
+}
+
 int explain_command(const ExplainArguments& arguments) {
   const Study study = load_study(arguments.study);
   const Wanted wanted = parse_wanted(arguments);
@@ -358,9 +374,8 @@ int explain_command(const ExplainArguments& arguments) {
                       wanted.method, wanted.dataset);
   }
   const Store store = open_store(arguments.places);
-  for (const StudyRecord& record : store.studies()) {
-    if (record.name != study.name) continue;
-    const json answer = explain(store, record, arguments);
+  if (const auto record = study_with(store, study.name, wanted)) {
+    const json answer = explain(store, *record, arguments);
     if (arguments.json) {
       fmt::print("{}\n", answer.dump(2));
     } else {

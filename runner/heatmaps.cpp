@@ -22,7 +22,7 @@ constexpr std::int32_t kPanelPixels = 256;
 struct HeatmapArguments {
   Places places;
   std::string study, out = "heatmaps";
-  std::vector<std::string> datasets;
+  std::vector<std::string> overrides, datasets;
   std::int64_t count = 8;
 };
 
@@ -85,7 +85,7 @@ std::int64_t draw(const StudyCell& cell,
 }
 
 int heatmaps(const HeatmapArguments& arguments) {
-  Study study = load_study(arguments.study);
+  Study study = load_study(arguments.study, arguments.overrides);
   arguments.places.apply_to(study);
   const Store store(arguments.places.paths().store());
   const auto done = store.done_jobs();
@@ -111,6 +111,7 @@ std::vector<Command> add_heatmap_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "heatmaps", "pictures of a study's anomaly maps: photo, ground truth, map");
   command->add_option("STUDY", arguments->study, "study file")->required();
+  command->add_option("OVERRIDES", arguments->overrides, "KEY=VALUE,...: those that it ran with");
   command->add_option("--out", arguments->out, "folder")->capture_default_str();
   command->add_option("--on", arguments->datasets, "data sets (default: all targets)");
   command->add_option("-n,--count", arguments->count, "anomalous images of each data set and row")

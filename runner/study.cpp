@@ -293,6 +293,16 @@ void check_names(const TomlNode& root, const Study& study) {
   }
 }
 
+/// What overrides add to a study's name: all of them but a name, and where things lie.
+std::string variant_of(std::vector<std::string> overrides) {
+  std::erase_if(overrides, [](const std::string& text) {
+    const std::string key = text.substr(0, text.find_first_of("=."));
+    return key == "name" || key == "data" || key == "weights";
+  });
+  std::ranges::sort(overrides);
+  return overrides.empty() ? "" : fmt::format(" {}", fmt::join(overrides, " "));
+}
+
 }  // namespace
 
 Study parse_study(const std::string& text,
@@ -311,6 +321,7 @@ Study parse_study(const std::string& text,
   TomlReader toml(root, "a study");
   read_schema(toml, study);
   toml.required("name", study.name);
+  study.name += variant_of(overrides);
   read_by_name(toml, "backbone", study.backbone, [&](const TomlNode& node, const std::string& key) {
     return read_value<std::string>(toml, node, key);
   });

@@ -145,6 +145,9 @@ struct Study {
 /// An override is `KEY=VALUE,...`: a study key (`seeds`, `targets`, `backbone`, ...) or a switch,
 /// which then replaces this axis in every sweep whose method has it. `base = "other.toml"` reads
 /// that file first: a key of the study replaces the base's, whole, `[[sweep]]` included.
+///
+/// A study with other values is one of its own in a workspace, `name KEY=VALUE,... ...`: running it
+/// changes nothing of what the file asks for, neither its table nor what `store gc` keeps.
 [[nodiscard]] Study parse_study(const std::string& text,
                                 const std::filesystem::path& path,
                                 const std::vector<std::string>& overrides = {});

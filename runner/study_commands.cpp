@@ -30,6 +30,8 @@
 namespace assay {
 namespace {
 
+constexpr std::size_t kStudyFileName = 100;  // In the names of a Slurm job and its files.
+
 struct StudyArguments {
   std::string study;
   std::vector<std::string> overrides;
@@ -138,6 +140,27 @@ std::string tables_of(const Study& study,
   return rendered(table, costs_of(study, store), format);
 }
 
+/// The studies of the same file that were run with other values, for people.
+std::string variants_of(const Study& study, const Store& store) {
+  const std::string plain = study.name.substr(0, study.name.find(' '));
+  std::string names;
+  for (const StudyRecord& other : store.studies()) {
+    if (other.name == plain || other.name.starts_with(plain + " ")) {
+      names += fmt::format("{}'{}'", names.empty() ? "; what ran: " : ", ", other.name);
+    }
+  }
+  return names;
+}
+
+void note_if_changed(const Study& study, const Store& store) {
+  for (const StudyRecord& record : store.studies()) {
+    if (record.name != study.name || record.text == study.text) continue;
+    say(stderr, fmt::format("note: {} was changed since it was run here, and this is the table of "
+                            "what ran; 'assay run' runs what is new\n",
+                            study.path.string()));
+  }
+}
+
 int table_command(const TableArguments& arguments) {
   const Study study = arguments.load();
   const Workspace workspace = arguments.places.paths();
@@ -149,9 +172,10 @@ int table_command(const TableArguments& arguments) {
   }
   const Store store(workspace.store());
   if (store.job_ids(study.name).empty()) {
-    throw ConfigError("{}: study '{}' was never run here; 'assay run {}' does",
-                      workspace.root.string(), study.name, arguments.study);
+    throw ConfigError("{}: study '{}' was never run here{}; 'assay run' with the same words does",
+                      workspace.root.string(), study.name, variants_of(study, store));
   }
+  note_if_changed(study, store);
   fmt::print("{}", tables_of(study, store, arguments, arguments.json ? "json" : arguments.format));
   return 0;
 }
@@ -213,6 +237,7 @@ void draw_heatmaps(const std::filesystem::path& worker,
   if (!arguments.places.data.empty()) {
     words.insert(words.end(), {"--data", arguments.places.data});
   }
+  words.insert(words.end(), arguments.overrides.begin(), arguments.overrides.end());
   pid_t child = -1;
   int status = 1;
   const int code = ::posix_spawn(&child, words[0].c_str(), nullptr, nullptr,
@@ -242,7 +267,7 @@ int run_as_pilot(const RunArguments& arguments) {
   PlanFiles files(study, workspace.root, installation().embedded_weights);
   static_cast<void>(make_plan(study, files));  // What is wrong is said here, not in a log.
   PilotOptions options{.folder = std::filesystem::absolute(workspace.root) / "slurm",
-                       .study = study.name,
+                       .study = file_name(study.name, kStudyFileName),
                        .command = this_command(),
                        .sbatch_options = {fmt::format("--ntasks={}", ranks)}};
   for (std::string& word : words_of(arguments.sbatch_options)) {

@@ -40,6 +40,7 @@ cat <<END
 The table is in demo/table.md, heat maps are in demo/heatmaps/. What to type next:
 
   $assay run $study --workspace demo/workspace K=3            # another value: only what is new runs
+  $assay table $study --workspace demo/workspace K=3          # the table of that run
   $assay table $study --workspace demo/workspace --format latex
   $assay plan $study --workspace demo/workspace               # what is done, what is shared
   $assay status --workspace demo/workspace

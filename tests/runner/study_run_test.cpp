@@ -276,6 +276,22 @@ TEST_F(StudyRunTest, AStudyThatChangedRunsOnlyWhatChanged) {
   EXPECT_EQ(numbers(), undisturbed_numbers()) << "what is not wanted any more is not shown";
 }
 
+TEST_F(StudyRunTest, ARunWithOtherValuesTakesNothingFromTheStudy) {
+  ASSERT_EQ(run().exit_code, 0);
+  const CommandResult other = start_run(1, -1, {"train.epochs=3"})->wait();
+  ASSERT_EQ(other.exit_code, 0) << other.err;
+  EXPECT_THAT(other.err, HasSubstr("6 of 6 jobs done (4 before)"));
+  EXPECT_THAT(assay({"store", "gc"}).out, Not(HasSubstr("no study needs")));
+  EXPECT_EQ(numbers(), undisturbed_numbers());
+  EXPECT_EQ(assay({"table", study(), "train.epochs=3"}).out, other.out);
+  EXPECT_THAT(assay({"table", study(), "train.epochs=4"}).err,
+              HasSubstr("what ran: 'tiny', 'tiny train.epochs=3'"));
+  const auto explained = assay({"explain", study(), "anomalyclip", "synth-b", "train.epochs=3"});
+  EXPECT_EQ(explained.exit_code, 0) << explained.err;
+  write_study(std::string(kStudy) + "# A word.\n");
+  EXPECT_THAT(assay({"table", study()}).err, HasSubstr("was changed since it was run here"));
+}
+
 TEST_F(StudyRunTest, TheStoreIsMadeAgainFromTheJobFoldersAsItWas) {
   ASSERT_EQ(run(2).exit_code, 0);
   const auto content = [&] {

@@ -437,6 +437,15 @@ TEST(Overrides, ReplaceStudyKeysAndVarySwitches) {
   EXPECT_THAT(study.text, HasSubstr("\n# override: K=4,8"));
 }
 
+TEST(Overrides, MakeAStudyOfItsOwnWhateverTheirOrder) {
+  const std::string text = study_text("", "method = 'faprompt'");
+  const std::string name = parse(text).name;
+  EXPECT_EQ(parse(text, {"seeds=7", "K=4,8"}).name, name + " K=4,8 seeds=7");
+  EXPECT_EQ(parse(text, {"K=4,8", "seeds=7"}).name, name + " K=4,8 seeds=7");
+  EXPECT_EQ(parse(text, {"data=/sets", "weights=/clip"}).name, name) << "where things lie is none";
+  EXPECT_EQ(parse(text, {"name=other"}).name, "other");
+}
+
 TEST(Overrides, MakeAxesOfSeveralBackbonesOrSizes) {
   const std::string two =
       "method = 'clip'\ngrid = { image_size = [64, 96] }\n[[sweep]]\nmethod = 'anomalyclip'";

@@ -28,7 +28,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
     ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
   # Without -fopenmp at::parallel_for of a header runs on one thread. The runtime is LibTorch's own, so that one
-  # process has one; the CUDA runtime libraries lie in .deps/cuda.
+  # process has one; the CUDA runtime libraries lie in .deps/cuda, those of an installed torch package beside it.
   file(GLOB _openmp ${_lib}/libgomp*.so* ${_lib}/libiomp5*.so*)
   if(NOT _openmp)
     set(_openmp -fopenmp)
@@ -36,7 +36,9 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   target_compile_options(LibTorch::LibTorch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
   target_link_libraries(LibTorch::LibTorch INTERFACE
     ${LibTorch_CPU_LIBRARY} ${LibTorch_C10_LIBRARY} ${_openmp})
+  set(_nvidia ${_lib}/../../nvidia)
   target_link_options(LibTorch::LibTorch INTERFACE
-    "LINKER:-rpath,${_lib}" "LINKER:-rpath,${CMAKE_SOURCE_DIR}/.deps/cuda/lib"
+    "LINKER:-rpath,${_lib}" "LINKER:-rpath,${_nvidia}/cu13/lib" "LINKER:-rpath,${_nvidia}/nccl/lib"
+    "LINKER:-rpath,${CMAKE_SOURCE_DIR}/.deps/cuda/lib"
     "LINKER:-rpath-link,${CMAKE_SOURCE_DIR}/.deps/cuda/lib" "LINKER:--disable-new-dtags")
 endif()

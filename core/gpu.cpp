@@ -85,6 +85,7 @@ std::string cuda_version_text(int version) {
 
 std::string why_no_gpu(int driver_version,
                        int runtime_version,
+                       bool insufficient,
                        const std::string& error,
                        const std::optional<std::string>& visible) {
   if (driver_version == 0) {
@@ -93,7 +94,7 @@ std::string why_no_gpu(int driver_version,
         "(in a container: start that with --gpus all), else leave out --device cuda",
         error);
   }
-  if (driver_version < runtime_version) {
+  if (insufficient) {
     return fmt::format(
         "the NVIDIA driver is too old: it supports CUDA {}, expected {} or newer (CUDA: {}); "
         "update "

@@ -25,9 +25,11 @@ struct Gpu {
 [[nodiscard]] std::string cuda_version_text(int version);
 
 /// Why CUDA shows no GPU, and what to do. Versions as CUDA counts them, 13000 for 13.0; driver 0:
-/// there is none. `error` is CUDA's own word, `visible` the value of CUDA_VISIBLE_DEVICES.
+/// there is none. `insufficient`: CUDA says that the driver is too old; `error` is its own word,
+/// `visible` the value of CUDA_VISIBLE_DEVICES.
 [[nodiscard]] std::string why_no_gpu(int driver_version,
                                      int runtime_version,
+                                     bool insufficient,
                                      const std::string& error,
                                      const std::optional<std::string>& visible);
 

@@ -59,6 +59,16 @@ std::optional<std::string> ChildOutput::next_line(std::chrono::steady_clock::tim
   }
 }
 
+std::optional<nlohmann::json> ChildOutput::next_object(
+    std::chrono::steady_clock::time_point deadline) {
+  while (const auto line = next_line(deadline)) {
+    auto said = nlohmann::json::parse(*line, nullptr, /*allow_exceptions=*/false);
+    if (said.is_object()) return said;
+    fmt::print(stderr, "{}\n", *line);
+  }
+  return std::nullopt;
+}
+
 int ChildOutput::end() {
   if (ended_) return *ended_;
   int status = 0;

@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 
+#include <nlohmann/json.hpp>
 #include <sys/types.h>
 
 #include <chrono>
@@ -24,6 +25,11 @@ class ChildOutput {
 
   /// The next line; nothing at the end of the output, or at `deadline`.
   [[nodiscard]] std::optional<std::string> next_line(
+      std::chrono::steady_clock::time_point deadline);
+
+  /// The next line that is a JSON object, or nothing as above. Other lines, such as NCCL's own, go
+  /// to standard error.
+  [[nodiscard]] std::optional<nlohmann::json> next_object(
       std::chrono::steady_clock::time_point deadline);
 
   /// Kills what still runs and returns how it ended: its exit code, or 128 + the signal.

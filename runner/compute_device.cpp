@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "runner/precision.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <nlohmann/json.hpp>
 
@@ -23,6 +24,20 @@ void check_versions(const CudaBackend& backend) {
       cuda_version_text(static_cast<int>(of_torch)), cuda_version_text(backend.cuda_version()));
 }
 
+/// One operation: a GPU that LibTorch has no code for, or that another process has to itself, shows
+/// here and not in the middle of a job.
+void try_out(const ComputeDevice& opened) {
+  try {
+    if (at::ones({2}, at::TensorOptions(opened.device)).sum().item<float>() == 2) return;
+  } catch (const c10::Error& error) {
+    throw ConfigError(
+        "{} (compute capability {}.{}) cannot be used: {}; see 'nvidia-smi', or take a LibTorch "
+        "with code for it",
+        opened.gpu->name, opened.gpu->major, opened.gpu->minor, error.what_without_backtrace());
+  }
+  throw ConfigError("{} adds 1 and 1 to something else than 2: it is broken", opened.gpu->name);
+}
+
 }  // namespace
 
 ComputeDevice open_gpu(Communicator& host) {
@@ -37,7 +52,7 @@ ComputeDevice open_gpu(Communicator& host) {
     for (const Gpu& gpu : gpus) own["uuids"].push_back(gpu.uuid);
   });
   const std::string text = own.dump();
-  std::vector<std::vector<std::string>> visible;
+  std::vector<std::vector<std::string>> visible;  // By rank.
   for (const auto& bytes : host.all_gather(std::as_bytes(std::span(text)))) {
     const auto* begin = reinterpret_cast<const char*>(bytes.data());
     const json of_rank = json::parse(begin, begin + bytes.size());
@@ -46,9 +61,16 @@ ComputeDevice open_gpu(Communicator& host) {
     visible.push_back(of_rank.at("uuids"));
   }
   const int index = assign_gpus(visible).at(static_cast<std::size_t>(host.rank()));
-  opened.backend->select(index);
   opened.device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
   opened.gpu = gpus.at(static_cast<std::size_t>(index));
+  try {
+    agree(host, [&] {
+      opened.backend->select(index);
+      try_out(opened);
+    });
+  } catch (const JobError& error) {
+    throw ConfigError("{}", error.what());
+  }
   return opened;
 }
 

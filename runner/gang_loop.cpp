@@ -13,6 +13,7 @@
 #include "runner/gang_rank.h"
 #include "runner/watched_communicator.h"
 
+#include <c10/util/Exception.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -249,6 +250,9 @@ int guard_gang(const LaunchedRank& launched,
     return 0;
   } catch (const std::bad_alloc&) {
     say("out of memory");
+    end_gang(mpi, kOutOfMemoryExit);
+  } catch (const c10::OutOfMemoryError& error) {
+    say(error.what_without_backtrace());
     end_gang(mpi, kOutOfMemoryExit);
   } catch (const std::exception& error) {
     say(error.what());

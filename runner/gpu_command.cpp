@@ -41,7 +41,7 @@ int list_gpus(bool as_json) {
   }
 }
 
-/// One JSON line a finding.
+/// One JSON line a finding, and {"end": true} after the last one.
 int check_gpus(const std::string& device, Communicator& host) {
   ComputeDevice opened;
   if (device == "cuda") opened = open_gpu(host);
@@ -58,6 +58,7 @@ int check_gpus(const std::string& device, Communicator& host) {
         json{{"what", finding.what}, {"good", finding.good}, {"found", finding.found}}.dump());
     std::fflush(stdout);
   });
+  if (host.rank() == 0) fmt::print("{}\n", json{{"end", true}}.dump());
   return good ? 0 : 1;
 }
 

@@ -13,16 +13,18 @@
 
 namespace assay {
 
-GpuProbe probe_gpus(const std::filesystem::path& worker) {
-  constexpr std::chrono::seconds kPatience(60);  // Loading CUDA takes seconds on a slow disk.
+GpuProbe probe_gpus(const std::filesystem::path& worker,
+                    std::chrono::steady_clock::time_point deadline) {
   ChildOutput child({worker.string(), "gpus", "--json"}, launcher_environment({}));
-  const auto line = child.next_line(std::chrono::steady_clock::now() + kPatience);
+  const auto answer = child.next_object(deadline);
+  const bool late = std::chrono::steady_clock::now() >= deadline;
   const int exit_code = child.end();
-  const auto said = nlohmann::json::parse(line.value_or(""), nullptr, /*allow_exceptions=*/false);
-  if (!said.is_object()) {
-    throw ConfigError("{} gpus: ended with {} and said nothing, expected the list of GPUs",
-                      worker.string(), exit_code);
+  if (!answer) {
+    throw ConfigError("{} gpus: {}, expected the list of GPUs", worker.string(),
+                      late ? "says nothing and was stopped; see whether 'nvidia-smi' hangs, too"
+                           : fmt::format("ended with exit code {} before it", exit_code));
   }
+  const nlohmann::json& said = *answer;
   if (said.contains("error")) throw ConfigError("{}", said.at("error").get<std::string>());
   GpuProbe probe{.gpus = {}, .selectors = {}, .versions = said.at("versions")};
   for (const auto& gpu : said.at("gpus")) probe.gpus.push_back(gpu_from_json(gpu));
@@ -37,7 +39,9 @@ GpuProbe gpus_for(const Study& study,
                   const std::string& device,
                   const std::filesystem::path& worker) {
   const bool on_gpus = device == "cuda";
-  GpuProbe probe = on_gpus ? probe_gpus(worker) : GpuProbe{};
+  constexpr std::chrono::seconds kPatience(60);  // Loading CUDA takes seconds on a slow disk.
+  GpuProbe probe =
+      on_gpus ? probe_gpus(worker, std::chrono::steady_clock::now() + kPatience) : GpuProbe{};
   for (const JobKind kind : kJobKinds) {
     const auto precision = study.precision.find(std::string(to_string(kind)));
     if (!precision) continue;

@@ -3,6 +3,7 @@
 #include "core/gpu.h"
 #include "runner/study.h"
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -18,8 +19,9 @@ struct GpuProbe {
 };
 
 /// Asks `worker` in a process of its own, since CUDA is nothing that `assay` loads. Throws
-/// ConfigError with the worker's reason where there is none.
-[[nodiscard]] GpuProbe probe_gpus(const std::filesystem::path& worker);
+/// ConfigError with the worker's reason where there is none, or it says nothing until `deadline`.
+[[nodiscard]] GpuProbe probe_gpus(const std::filesystem::path& worker,
+                                  std::chrono::steady_clock::time_point deadline);
 
 /// What a study finds on `device`: nothing for `cpu`. Throws ConfigError, before anything runs,
 /// where there is no such device or it lacks a precision that the study asks for.

@@ -53,6 +53,7 @@ class LiteralAttention {
   static void set(bool fused) {
     at::globalContext().setSDPUseFlash(fused);
     at::globalContext().setSDPUseMemEfficient(fused);
+    at::globalContext().setSDPUseCuDNN(fused);
   }
 };
 

@@ -27,6 +27,8 @@ std::string failure_of(const std::function<void()>& work) {
     throw;
   } catch (const std::bad_alloc&) {
     return "out of memory";
+  } catch (const c10::AcceleratorError& error) {
+    throw CommError("{}", error.what_without_backtrace());
   } catch (const c10::Error& error) {
     failure = error.what_without_backtrace();
   } catch (const std::exception& error) {

@@ -14,7 +14,9 @@ namespace assay {
 void agree(Communicator& comm, const std::function<void()>& work);
 
 /// The first half of `agree`, where the failures travel with other data: runs `work` and returns
-/// what went wrong, empty where nothing did. A CommError passes: there is nobody left to tell.
+/// what went wrong, empty where nothing did. A CommError passes: there is nobody left to tell. So
+/// does an error of CUDA, as one: after it no call of this process succeeds (memory that ran out is
+/// no such error).
 [[nodiscard]] std::string failure_of(const std::function<void()>& work);
 /// The second half: `failures` by rank, the same on every rank.
 void throw_first_failure(const std::vector<std::string>& failures);

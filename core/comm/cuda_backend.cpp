@@ -41,7 +41,8 @@ class Backend final : public CudaBackend {
       const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
       throw ConfigError(
           "{}",
-          why_no_gpu(driver_version(), runtime_version(), cudaGetErrorString(code),
+          why_no_gpu(driver_version(), runtime_version(), code == cudaErrorInsufficientDriver,
+                     cudaGetErrorString(code),
                      visible == nullptr ? std::nullopt : std::optional<std::string>(visible)));
     }
     std::vector<Gpu> gpus;

@@ -1,5 +1,6 @@
 #include "core/comm/communicator.h"
 
+#include "core/comm/agree.h"
 #include "core/comm/mpi_communicator.h"
 #include "core/error.h"
 #include "tests/support/thread_communicator.h"
@@ -73,6 +74,17 @@ TEST(ThreadCommunicator, FreesTheRanksThatWaitForOneThatFailed) {
     });
   };
   EXPECT_THAT(run, ::testing::ThrowsMessage<JobError>("rank 1 is out"));
+}
+
+TEST(FailureOf, EndsTheGangAfterAnErrorOfCudaAndOnlyTheJobAfterOneOfMemory) {
+  const c10::SourceLocation here{__func__, __FILE__, 1};
+  EXPECT_THAT(
+      [&] {
+        (void)failure_of([&] { throw c10::AcceleratorError(here, 700, "illegal memory access"); });
+      },
+      ::testing::ThrowsMessage<CommError>(::testing::HasSubstr("illegal memory access")));
+  EXPECT_THAT(failure_of([&] { throw c10::OutOfMemoryError(here, "CUDA out of memory"); }),
+              ::testing::HasSubstr("out of memory"));
 }
 
 TEST(MpiCommunicator, DoesWhatTheInterfacePromises) { expect_collectives_to_work(*mpi->world()); }

@@ -62,11 +62,11 @@ TEST(GpuSelectors, AreThePartsOfTheInheritedValue) {
 }
 
 TEST(WhyNoGpu, TellsNoDriverAnOldOneAndHiddenGpusApart) {
-  EXPECT_THAT(why_no_gpu(0, 13000, "e", {}), HasSubstr("no NVIDIA driver"));
-  EXPECT_THAT(why_no_gpu(12040, 13000, "e", {}),
+  EXPECT_THAT(why_no_gpu(0, 13000, true, "e", {}), HasSubstr("no NVIDIA driver"));
+  EXPECT_THAT(why_no_gpu(12040, 13000, true, "e", {}),
               HasSubstr("too old: it supports CUDA 12.4, expected 13.0 or newer"));
-  EXPECT_THAT(why_no_gpu(13000, 13000, "e", "7"), HasSubstr("CUDA_VISIBLE_DEVICES is '7'"));
-  EXPECT_THAT(why_no_gpu(13000, 13000, "e", {}), HasSubstr("the NVIDIA driver shows none"));
+  EXPECT_THAT(why_no_gpu(13000, 13010, false, "e", "7"), HasSubstr("CUDA_VISIBLE_DEVICES is '7'"));
+  EXPECT_THAT(why_no_gpu(13000, 13000, false, "e", {}), HasSubstr("the NVIDIA driver shows none"));
 }
 
 TEST(SharedMemory, IsWarnedOfWithSizeFreeBytesAndRemedy) {

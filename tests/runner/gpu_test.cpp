@@ -120,6 +120,31 @@ TEST_F(GpuTest, TheDoctorSaysThatThereIsNoGpuAndFails) {
   EXPECT_EQ(report[0]["good"], false);
 }
 
+// A worker that says what `says` has, in the place of ours.
+TEST_F(GpuTest, TheDoctorBelievesAComparisonOnlyWhereItCameToItsEnd) {
+  const auto assay_copy = folder_ / "assay";
+  std::filesystem::copy_file(kBuild / "assay", assay_copy);
+  const auto doctor = [&](const std::string& comparison) {
+    const auto worker = folder_ / "assay-worker";
+    write_file_atomically(worker,
+                          "#!/bin/sh\necho NCCL version 2.28.9\ncase \"$*\" in\n*--json*) echo '" +
+                              nlohmann::json{{"gpus", {to_json(Gpu{.name = "G", .uuid = "GPU-1"})}},
+                                             {"versions", "CUDA 13.0"}}
+                                  .dump() +
+                              "';;\n*) " + comparison + ";;\nesac\n");
+    std::filesystem::permissions(worker, std::filesystem::perms::owner_all);
+    return run({assay_copy, "doctor", "--gpus"});
+  };
+  const std::string finding = R"(echo '{"what":"sum over ranks","good":true,"found":"equal"}')";
+  const CommandResult died = doctor(finding + "; exit 1");
+  EXPECT_EQ(died.exit_code, 1) << died.out;
+  EXPECT_THAT(died.out, HasSubstr("ended with exit code 1 after 'sum over ranks'"));
+  EXPECT_THAT(died.err, HasSubstr("NCCL version 2.28.9")) << "what is not ours is passed on";
+  const CommandResult whole = doctor(finding + R"(; echo '{"end":true}')");
+  EXPECT_EQ(whole.exit_code, 0) << whole.out << whole.err;
+  EXPECT_THAT(whole.out, HasSubstr("equal"));
+}
+
 // The comparison with the CPU, of the CPU with itself: what it sums, encodes and trains agrees.
 TEST_F(GpuTest, TheComparisonOfADeviceWithTheCpuHoldsForTheCpu) {
   const auto result =
@@ -130,6 +155,7 @@ TEST_F(GpuTest, TheComparisonOfADeviceWithTheCpuHoldsForTheCpu) {
   std::istringstream lines(result.out);
   for (std::string line; std::getline(lines, line);) {
     const auto finding = nlohmann::json::parse(line);
+    if (finding.contains("end")) break;
     EXPECT_TRUE(finding["good"]) << line;
     found[finding["what"]] = finding["found"];
   }

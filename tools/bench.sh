@@ -36,7 +36,7 @@ if [ ${#compare[@]} -gt 0 ]; then
   cmake --build --preset release --target bench-table >/dev/null
   exec $build/bench-table compare "${compare[@]}"
 fi
-cmake --build --preset release --target bench-table assay assay-worker "${benches[@]}" >&2
+cmake --build --preset release --target bench-table assay assay-worker plan_bench "${benches[@]}" >&2
 
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT

@@ -1,15 +1,15 @@
 // Speed of training steps, of the local loss and of the image encoder (tools/bench.sh).
 //
-// `literal` is what the released code computes: whole prompts of 77 rows for each image, losses on
-// stored maps, attention with its 1,370 x 1,370 maps in memory.
+// `literal` is what the released code computes, as golden tests compare it: whole prompts of 77
+// rows for each image, losses on stored maps, attention with its 1,370 x 1,370 maps in memory.
 
 #include "registry/local_loss.h"
-#include "registry/prompted_text.h"
 #include "tests/support/bench.h"
 #include "tests/support/golden.h"
 #include "tests/support/method_step.h"
 #include "tests/support/real_method.h"
 #include "tests/support/tiny_method.h"
+#include "trainer/literal_training.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
@@ -18,6 +18,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <map>
+#include <numeric>
 
 namespace assay {
 namespace {
@@ -85,15 +86,6 @@ class Steps {
   std::uint64_t seed_ = 0;
 };
 
-// The prompts of a step without what makes ours cheap: `prompts` sequences of 77 rows.
-void literal_text(const Clip& clip, std::int64_t prompts) {
-  const DeepPrompts none;
-  const at::Tensor rows = at::randn({prompts, 77, clip.sizes().text_width}).mul_(0.02);
-  rows.requires_grad_(true);
-  const at::Tensor texts = encode_prompts_literally(clip, rows, none);
-  benchmark::DoNotOptimize(torch::autograd::grad({texts.sum()}, {rows}));
-}
-
 // A step of `name` at a quarter of, at and at four times 8 images, on the tiny or the real CLIP.
 void add_step(const std::string& figure,
               const std::string& name,
@@ -120,12 +112,26 @@ void add_step(const std::string& figure,
   }
 }
 
-void add_literal_step(const std::string& figure, bool real, int threads, std::int64_t prompts) {
+// The same step as released, but for images, which are features here, too, and for gradients of
+// frozen weights: the form that golden tests compare. `prompts` pass the tower, 77 rows each.
+void add_literal_step(const std::string& figure,
+                      const std::string& name,
+                      bool real,
+                      int threads,
+                      std::int64_t prompts) {
+  constexpr std::int64_t kImages = 8;
   add_bench(figure + "/literal", threads, real ? 1 : 3, [=](benchmark::State& state) {
-    const Clip& clip = real ? real_text_clip() : tiny_clip();
-    for (auto iteration : state) literal_text(clip, prompts);
-    set_units(state, 8);
-    set_flops(state, text_flops(clip, static_cast<double>(prompts * 77)));
+    const auto method = real ? real_method(name, /*seed=*/1, /*literal=*/true)
+                             : tiny_method(name, {}, /*seed=*/1, /*literal=*/true);
+    LiteralTraining training(*method, {});
+    const auto source = real ? real_features(kImages) : in_memory(random_batch(kImages));
+    std::vector<std::int64_t> indices(kImages);
+    std::iota(indices.begin(), indices.end(), 0);
+    const Batch batch = source->load(indices);
+    for (auto iteration : state) benchmark::DoNotOptimize(training.step(batch));
+    set_units(state, kImages);
+    set_flops(state,
+              text_flops(real ? real_text_clip() : tiny_clip(), static_cast<double>(prompts * 77)));
   });
 }
 
@@ -135,16 +141,16 @@ void add_steps(BenchScale scale) {
   const auto anomalyclip = [](double /*images*/) { return 33.0; };
   add_step("faprompt_step_tiny", "faprompt:released", false, 1, faprompt);
   add_step("anomalyclip_step_tiny", "anomalyclip:released", false, 1, anomalyclip);
-  add_literal_step("faprompt_step_tiny", false, 1, 11 * 9);
-  add_literal_step("anomalyclip_step_tiny", false, 1, 2);
+  add_literal_step("faprompt_step_tiny", "faprompt:released", false, 1, 11 * 9);
+  add_literal_step("anomalyclip_step_tiny", "anomalyclip:released", false, 1, 2);
   if (scale != BenchScale::kFull) return;
   for (const int threads : {1, 2}) {
     const std::string suffix = threads == 1 ? "_one_thread" : "";
     add_step("faprompt_step" + suffix, "faprompt:released", true, threads, faprompt);
     add_step("anomalyclip_step" + suffix, "anomalyclip:released", true, threads, anomalyclip);
   }
-  add_literal_step("faprompt_step", true, 2, 11 * 9);
-  add_literal_step("anomalyclip_step", true, 2, 2);
+  add_literal_step("faprompt_step", "faprompt:released", true, 2, 11 * 9);
+  add_literal_step("anomalyclip_step", "anomalyclip:released", true, 2, 2);
 }
 
 // spec/performance.md 1.1.

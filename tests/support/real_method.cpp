@@ -21,10 +21,10 @@ const Clip& real_text_clip() {
   return clip;
 }
 
-std::unique_ptr<Method> real_method(const std::string& name, std::uint64_t seed) {
+std::unique_ptr<Method> real_method(const std::string& name, std::uint64_t seed, bool literal) {
   const ResolvedMethod resolved =
       resolve_method(name, {}, find_backbone("clip-vit-l-14-336"), /*image_size=*/518);
-  return make_method({real_text_clip(), clip_tokenizer(), resolved}, seed);
+  return make_method({real_text_clip(), clip_tokenizer(), resolved, literal}, seed);
 }
 
 std::unique_ptr<BatchSource> in_memory(Batch batch) {

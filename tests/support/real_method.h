@@ -13,7 +13,9 @@ namespace assay {
 [[nodiscard]] const Clip& real_text_clip();
 
 /// A method on it, at 518 px.
-[[nodiscard]] std::unique_ptr<Method> real_method(const std::string& name, std::uint64_t seed = 1);
+[[nodiscard]] std::unique_ptr<Method> real_method(const std::string& name,
+                                                  std::uint64_t seed = 1,
+                                                  bool literal = false);
 
 /// Images of `batch`, of which a training set consists.
 [[nodiscard]] std::unique_ptr<BatchSource> in_memory(Batch batch);

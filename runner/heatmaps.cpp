@@ -18,6 +18,7 @@ namespace assay {
 namespace {
 
 constexpr std::int32_t kPanelPixels = 256;
+constexpr std::size_t kNameBytes = 200;  // And room for the ending of a file that is being written.
 
 struct HeatmapArguments {
   Places places;
@@ -79,7 +80,8 @@ std::int64_t draw(const StudyCell& cell,
         heatmap_picture(read_image(manifest.root / sample.path), views[i], kPanelPixels,
                         manifest.has_masks ? &mask : nullptr, range_of_maps({&views[i], 1}));
     const float score = scores.image_score[static_cast<std::int64_t>(images[i])].item<float>();
-    write_png(out / heatmap_name(sample.path, sample.label, score), picture);
+    const std::filesystem::path name = heatmap_name(sample.path, sample.label, score);
+    write_png(out / (file_name(name.stem().native(), kNameBytes) + ".png"), picture);
   }
   return static_cast<std::int64_t>(images.size());
 }

@@ -13,10 +13,18 @@
 namespace assay {
 namespace {
 
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 sigset_t interrupt_signals() {
   sigset_t signals;
   ::sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGALRM}) ::sigaddset(&signals, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGALRM}) {
+    // Blocked, it would be queued although it is ignored.
+    if (!is_ignored(signal)) ::sigaddset(&signals, signal);
+  }
   return signals;
 }
 

@@ -83,6 +83,8 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // `assay run ... | head -1` finishes its work.
+  // And `assay run ... &`, on a terminal that stops who writes to it (`stty tostop`).
+  for (const int signal : {SIGTTIN, SIGTTOU}) std::signal(signal, SIG_IGN);
   open_standard_descriptors();
   keep_freed_memory();
   try {

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "runner/job_spec.h"
 #include "runner/slurm.h"
 
 #include <nlohmann/json.hpp>
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kExitFile = "ASSAY_EXIT_FILE";
+constexpr std::size_t kStudyBytes = 100;  // Of a study's name, in those of files and Slurm jobs.
 
 std::string new_name(const std::string& study) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -64,7 +66,10 @@ class Tail {
 class Pilot {
  public:
   Pilot(const PilotOptions& options, const std::function<void(const std::string&)>& say)
-      : options_(options), say_(say), record_(options.folder / (options.study + ".json")) {
+      : options_(options),
+        say_(say),
+        study_(file_name(options.study, kStudyBytes)),
+        record_(options.folder / (study_ + ".json")) {
     fs::create_directories(options.folder);
     if (fs::exists(record_)) {
       const auto record = nlohmann::json::parse(read_file(record_), nullptr, false);
@@ -116,7 +121,7 @@ class Pilot {
 
   /// The name is on disk before the job is in the queue: whoever comes next finds it by that.
   void submit() {
-    name_ = new_name(options_.study);
+    name_ = new_name(study_);
     // In the shell's place: it gets the signals of scancel --batch.
     std::string line = fmt::format("{}={} exec", kExitFile, quoted(path(".exit").string()));
     for (const std::string& word : options_.command) line += " " + quoted(word);
@@ -147,6 +152,7 @@ class Pilot {
 
   const PilotOptions& options_;
   const std::function<void(const std::string&)>& say_;
+  std::string study_;
   fs::path record_;
   std::string name_;
   std::optional<QueuedJob> job_;

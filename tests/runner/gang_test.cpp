@@ -131,6 +131,19 @@ TEST_P(GangTest, StopReachesARunningJob) {
   EXPECT_EQ(next_message(*gang)["event"], "interrupted");
 }
 
+TEST_P(GangTest, TenThousandMessagesInARowArriveWholeWhileAJobRuns) {
+  const auto gang = start();
+  static_cast<void>(next_message(*gang));
+  send(*gang, "wait");
+  for (int i = 0; i < 10000; ++i) {  // Each with a number and a checksum that the gang compares.
+    gang->send({{"do", "cancel"}, {"job", fmt::format("{}-{}", i, std::string(300, 'x'))}});
+  }
+  gang->send({{"do", "cancel"}, {"job", "wait"}});
+  EXPECT_EQ(next_message(*gang)["event"], "interrupted");
+  send(*gang, "print");
+  EXPECT_EQ(next_message(*gang)["event"], "done");
+}
+
 TEST_P(GangTest, EndKillsAGangThatDoesNotListen) {
   const auto gang = start();
   static_cast<void>(next_message(*gang));

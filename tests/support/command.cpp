@@ -31,6 +31,8 @@ RunningCommand::RunningCommand(const std::vector<std::string>& arguments,
   pid_ = ::fork();
   if (pid_ != 0) return;
   ::setpgid(0, 0);
+  // A shell without job control has its background jobs, such as this test, ignore them.
+  for (const int signal : {SIGINT, SIGQUIT}) ::signal(signal, SIG_DFL);
   for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
   ::dup2(input >= 0 ? input : ::open("/dev/null", O_RDONLY), 0);
   ::dup2(out.get(), 1);

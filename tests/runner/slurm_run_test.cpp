@@ -1,11 +1,14 @@
 // Whole studies on a real Slurm: gangs as steps of an allocation, one job for a study.
 
+#include "core/file.h"
+#include "results/store.h"
 #include "tests/support/slurm_cluster.h"
 #include "tests/support/tiny_study.h"
 
 #include <gmock/gmock.h>
 
 #include <csignal>
+#include <fstream>
 
 namespace assay {
 namespace {
@@ -113,6 +116,37 @@ TEST_F(SlurmRunTest, APilotThatIsKilledLeavesNoRankAndTheSameCommandGoesOn) {
   expect_dead(ranks);
   const CommandResult again = run({"--launcher", "slurm"});
   EXPECT_EQ(again.exit_code, 0) << again.err;
+}
+
+TEST_F(SlurmRunTest, BeforeTheTimeLimitJobsKeepTheirStateAndTheSameCommandGoesOn) {
+  std::string text = read_file(study_ / "study.toml");
+  text.replace(text.find("[10]"), 4, "[100000]");
+  write_file_atomically(study_ / "study.toml", text);
+  const CommandResult stopped = run({"--launcher", "slurm", "--sbatch=--time=1"});
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("stopped before the allocation's time limit"));
+  EXPECT_EQ(study_.outcomes().count("crashed"), 0U) << "Slurm had nothing to kill";
+
+  const auto steps = [&](int attempt) {  // Of the trainings that have said any.
+    std::map<std::string, std::vector<int>> said;
+    for (const JobStatus& job : Store(study_.workspace().store()).jobs("tiny")) {
+      std::ifstream log(study_.workspace().job(job.id) /
+                        fmt::format("attempt-{}/rank0.log", attempt));
+      for (std::string word; log >> word;) {
+        if (int step = 0; word == "step" && log >> step) said[job.id].push_back(step);
+      }
+    }
+    return said;
+  };
+  const auto first = steps(1);
+  ASSERT_FALSE(first.empty());
+  const auto again = start(run_words({"--launcher", "slurm", "--sbatch=--time=5"}));
+  EXPECT_TRUE(eventually([&] { return !steps(2).empty(); })) << study_.errors();
+  for (const auto& [job, said] : steps(2)) {
+    EXPECT_GT(said.front(), first.at(job).back()) << "no step is done twice";
+  }
+  again->send(SIGINT);
+  EXPECT_EQ(again->wait().exit_code, 130);
 }
 
 TEST_F(SlurmRunTest, ASlurmThatDoesNotTalkToMpiIsNamed) {

@@ -253,9 +253,10 @@ void Coordinator::finish(int g, const std::string& outcome, const GangEnd& end) 
 void Coordinator::lose(int g, const GangEnd& why, double grace_seconds) {
   RunningGang& running = gang(g);
   GangEnd end = world_.end_gang(g, grace_seconds);
+  const bool dead = end.cause != EndCause::kUnreachable;
   if (!why.text.empty()) {
-    end.text = why.text;
-    end.cause = why.cause;
+    end.text = dead ? why.text : fmt::format("{}; {}", why.text, end.text);
+    if (dead) end.cause = why.cause;
   }
   if (running.attempt) {
     const std::string id = running.attempt->job;
@@ -263,14 +264,14 @@ void Coordinator::lose(int g, const GangEnd& why, double grace_seconds) {
     if (const auto result = result_of(*running.attempt, ResultCheck::kDigests)) {
       record_done(g, *result);
     } else {
-      const bool wanted = report_.interrupted || scheduler_->cancelling(g);
+      const bool last = !dead || report_.interrupted || scheduler_->cancelling(g);
       expect(id, true);
       finish(g, end.cause == EndCause::kHung ? "timeout" : "crashed", end);
       world_.say(
           fmt::format(
               "{}: {}{}", label_(id),
               end.cause == EndCause::kHung ? end.text : fmt::format("its gang died ({})", end.text),
-              wanted ? "" : "; trying again"),
+              last ? "" : "; trying again"),
           true);
     }
   } else if (!running.ready) {

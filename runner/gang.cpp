@@ -140,10 +140,22 @@ Descriptor fresh_log(const std::filesystem::path& folder) {
   return file;
 }
 
+/// Whoever ends its ranks must be able to reach them.
+void remember_hosts(const std::vector<Slot>& slots, const std::filesystem::path& folder) {
+  const std::string hosts = host_list(slots, 1);
+  if (hosts.empty()) return;
+  try {
+    write_file_atomically(folder / kHostsFile, hosts);
+  } catch (const DataError& error) {
+    throw CommError("{}", error.what());  // As any other reason not to start.
+  }
+}
+
 }  // namespace
 
 Gang::Gang(GangOptions options) : options_(std::move(options)), memory_kills_(memory_kills()) {
   const Descriptor log_file = fresh_log(options_.folder);
+  remember_hosts(options_.slots, options_.folder);
   std::vector<std::string> command =
       launcher_command(options_.launcher, options_.slots, step_name(options_.folder));
   command.push_back(options_.worker.string());
@@ -218,7 +230,7 @@ GangEnd Gang::end(double grace_seconds) {
       }
     }
   }
-  end_ranks(options_.launcher, options_.folder);
+  const std::string unreachable = end_all_ranks();
   GangEnd end{.text = describe_status(*status_), .signal = signal_of(*status_)};
   if (!end.signal) end.exit_code = WEXITSTATUS(*status_);
   const bool killed = end.signal == SIGKILL && memory_kills() > memory_kills_;
@@ -234,7 +246,21 @@ GangEnd Gang::end(double grace_seconds) {
     const std::string unknown = unknown_hosts(options_);
     if (!unknown.empty()) end.text = fmt::format("{}: {}", unknown, end.text);
   }
+  if (!unreachable.empty()) {
+    end.cause = EndCause::kUnreachable;
+    end.text = fmt::format("{}; {}", end.text, unreachable);
+  }
   return end;
+}
+
+/// Why that cannot be verified; empty where it is.
+std::string Gang::end_all_ranks() const {
+  try {
+    end_ranks(options_.launcher, options_.worker, options_.folder);
+    return {};
+  } catch (const UnreachableError& error) {
+    return error.what();
+  }
 }
 
 bool Gang::wait_for_silence(double seconds) {

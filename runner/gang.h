@@ -52,14 +52,15 @@ class Gang {
   [[nodiscard]] std::optional<std::vector<nlohmann::json>> receive();
 
   /// Ends the gang, waiting `grace_seconds` for it to go by itself, then SIGTERM, then SIGKILL, and
-  /// returns when all of its recorded ranks are dead. Throws CommError where a process does not
-  /// die.
+  /// returns when all of its recorded ranks are dead, or with kUnreachable where that cannot be
+  /// found out. Throws CommError where a process does not die.
   GangEnd end(double grace_seconds);
 
  private:
   void listen(Descriptor input, Descriptor events);
   [[nodiscard]] bool wait_for_launcher(double seconds);
   [[nodiscard]] bool wait_for_silence(double seconds);
+  [[nodiscard]] std::string end_all_ranks() const;
 
   GangOptions options_;
   Descriptor input_, events_;

@@ -1,7 +1,9 @@
 #include "runner/launcher.h"
 
 #include "core/digest.h"
+#include "core/file.h"
 #include "runner/process.h"
+#include "runner/run_program.h"
 #include "runner/slurm.h"
 
 #include <fmt/format.h>
@@ -10,6 +12,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <set>
+#include <sstream>
 #include <string_view>
 
 #ifndef ASSAY_MPIRUN
@@ -18,6 +22,8 @@
 
 namespace assay {
 namespace {
+
+constexpr double kAnswerSeconds = 60;  // For other hosts; ssh may be slow.
 
 /// Whether a variable describes the ranks of a launcher that this process was started by, which
 /// would be taken for those of the gang's.
@@ -37,7 +43,55 @@ bool is_of_outer_launcher(std::string_view entry, const Launcher& launcher) {
   return std::ranges::any_of(kShape, starts_with);
 }
 
+std::string mpirun_program() {
+  const char* named = std::getenv("ASSAY_MPIRUN");
+  if (named != nullptr) return named;
+  return std::filesystem::exists(ASSAY_MPIRUN) ? ASSAY_MPIRUN : "mpirun";
+}
+
+/// By one process a host, which says the name that ranks there have recorded when they are dead.
+void end_ranks_elsewhere(const Launcher& launcher,
+                         const std::filesystem::path& worker,
+                         const std::filesystem::path& folder) {
+  std::vector<ProcessIdentity> elsewhere = recorded_ranks(folder);
+  std::erase_if(elsewhere, [](const ProcessIdentity& rank) { return is_alive(rank).has_value(); });
+  if (elsewhere.empty() || !std::filesystem::exists(folder / kHostsFile)) return;
+  std::string hosts = read_file(folder / kHostsFile);
+  const auto count = 1 + std::ranges::count(hosts, ',');
+  std::vector<std::string> words = {mpirun_program(), "-np", std::to_string(count), "--host",
+                                    hosts};
+  words.insert(words.end(), launcher.arguments.begin(), launcher.arguments.end());
+  words.insert(words.end(), {worker.string(), "end-ranks", "--folder", folder.string()});
+  const ProgramResult result =
+      run_program(std::move(words), kAnswerSeconds, launcher_environment(launcher));
+  std::set<std::string> ended;
+  std::istringstream lines(result.out);
+  for (std::string line; std::getline(lines, line);) ended.insert(line);
+  for (const ProcessIdentity& rank : elsewhere) {
+    if (ended.contains(rank.host)) continue;
+    throw UnreachableError(
+        "{}: process {} of host {} may still live, and the host does not answer; see that it is "
+        "dead, remove the folder and start again",
+        folder.string(), rank.pid, rank.host);
+  }
+  std::filesystem::remove(folder / kHostsFile);
+}
+
 }  // namespace
+
+std::string host_list(const std::vector<Slot>& slots, int count) {
+  std::map<std::string, int> ranks;
+  for (const Slot& slot : slots) ++ranks[slot.host];
+  ranks.erase("");
+  std::string hosts;
+  for (const Slot& slot : slots) {  // A gang's slots come by host.
+    const auto found = ranks.extract(slot.host);
+    if (found.empty()) continue;
+    hosts += fmt::format("{}{}:{}", hosts.empty() ? "" : ",", slot.host,
+                         count > 0 ? count : found.mapped());
+  }
+  return hosts;
+}
 
 std::vector<std::string> launcher_command(const Launcher& launcher,
                                           const std::vector<Slot>& slots,
@@ -50,21 +104,8 @@ std::vector<std::string> launcher_command(const Launcher& launcher,
   }
   const bool here = std::ranges::all_of(slots, [](const Slot& slot) { return slot.host.empty(); });
   if (slots.size() == 1 && here) return {};
-  const char* named = std::getenv("ASSAY_MPIRUN");
-  std::string mpirun = named != nullptr ? named : ASSAY_MPIRUN;
-  if (named == nullptr && !std::filesystem::exists(mpirun)) mpirun = "mpirun";
-  std::vector<std::string> command = {mpirun, "-np", std::to_string(slots.size())};
-  if (!here) {
-    std::map<std::string, int> ranks;
-    for (const Slot& slot : slots) ++ranks[slot.host];
-    std::string hosts;
-    for (const Slot& slot : slots) {  // In the order of the ranks; a gang's slots come by host.
-      const auto count = ranks.extract(slot.host);
-      if (count.empty()) continue;
-      hosts += fmt::format("{}{}:{}", hosts.empty() ? "" : ",", slot.host, count.mapped());
-    }
-    command.insert(command.end(), {"--host", hosts});
-  }
+  std::vector<std::string> command = {mpirun_program(), "-np", std::to_string(slots.size())};
+  if (!here) command.insert(command.end(), {"--host", host_list(slots)});
   command.insert(command.end(), launcher.arguments.begin(), launcher.arguments.end());
   return command;
 }
@@ -99,8 +140,11 @@ std::string step_name(const std::filesystem::path& folder) {
   return "assay-" + sha256(std::filesystem::weakly_canonical(folder).string()).substr(0, 12);
 }
 
-void end_ranks(const Launcher& launcher, const std::filesystem::path& folder) {
+void end_ranks(const Launcher& launcher,
+               const std::filesystem::path& worker,
+               const std::filesystem::path& folder) {
   end_recorded_ranks(folder);
+  end_ranks_elsewhere(launcher, worker, folder);
   if (launcher.kind == Launcher::Kind::kSlurm) {
     end_steps(launcher.allocation, step_name(folder));
   }

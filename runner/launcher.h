@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/error.h"
 #include "runner/slots.h"
 
 #include <filesystem>
@@ -35,8 +36,25 @@ struct Launcher {
 /// What the Slurm step of a gang is called whose folder this is: the same after a crash.
 [[nodiscard]] std::string step_name(const std::filesystem::path& folder);
 
-/// Ends what ranks of the gang of `folder` still live, on this machine or in the allocation, and
-/// returns when none does. Throws CommError where one does not die.
-void end_ranks(const Launcher& launcher, const std::filesystem::path& folder);
+/// Hosts of a gang on other machines, in its folder: how to reach its ranks when it has died.
+inline constexpr const char* kHostsFile = "hosts";
+
+/// The gang's hosts as mpirun's `--host` takes them, in the order of its ranks, with `count` ranks
+/// each; 0: as many as there are slots. Empty for a gang on this machine.
+[[nodiscard]] std::string host_list(const std::vector<Slot>& slots, int count = 0);
+
+/// Whether the processes of a gang are dead cannot be found out: their host does not answer.
+class UnreachableError : public CommError {
+ public:
+  using CommError::CommError;
+};
+
+/// Ends what ranks of the gang of `folder` still live, on this machine, in the allocation, or by
+/// `worker` on the hosts that mpirun had started them on, and returns when none does. Throws
+/// CommError where one does not die, UnreachableError with host and process where a host does not
+/// answer.
+void end_ranks(const Launcher& launcher,
+               const std::filesystem::path& worker,
+               const std::filesystem::path& folder);
 
 }  // namespace assay

@@ -159,7 +159,7 @@ void RealWorld::start_gang(int gang, const std::vector<Slot>& slots) {
         std::make_unique<Gang>(GangOptions{.slots = slots, .folder = folder}, pool_->take(gang));
     return;
   }
-  end_ranks(options_.launcher, folder);
+  end_ranks(options_.launcher, options_.worker, folder);
   std::vector<std::string> arguments = {"--folder", folder.string(), "--ranks",
                                         std::to_string(slots.size())};
   add_places(slots, options_.launcher, arguments);
@@ -236,7 +236,7 @@ void RealWorld::end_strays() {
   std::error_code missing;
   for (const auto& gang :
        std::filesystem::directory_iterator(options_.workspace.gangs(), missing)) {
-    end_ranks(options_.launcher, gang.path());
+    end_ranks(options_.launcher, options_.worker, gang.path());
   }
 }
 

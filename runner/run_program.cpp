@@ -27,7 +27,9 @@ bool take(int descriptor, std::string& text) {
 
 }  // namespace
 
-ProgramResult run_program(std::vector<std::string> words, double timeout_seconds) {
+ProgramResult run_program(std::vector<std::string> words,
+                          double timeout_seconds,
+                          std::vector<std::string> environment) {
   Pipe out = make_pipe(), err = make_pipe();
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
@@ -42,8 +44,9 @@ ProgramResult run_program(std::vector<std::string> words, double timeout_seconds
   ::sigemptyset(&none);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   pid_t child = -1;
-  const int code = ::posix_spawnp(&child, words.at(0).c_str(), &actions, &attributes,
-                                  exec_pointers(words).data(), environ);
+  const int code = ::posix_spawnp(
+      &child, words.at(0).c_str(), &actions, &attributes, exec_pointers(words).data(),
+      environment.empty() ? environ : exec_pointers(environment).data());
   ::posix_spawn_file_actions_destroy(&actions);
   ::posix_spawnattr_destroy(&attributes);
   ProgramResult result;

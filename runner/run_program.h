@@ -13,7 +13,10 @@ struct ProgramResult {
 };
 
 /// Runs `words` (the program first, looked for in $PATH) without standard input and waits for its
-/// end. After `timeout_seconds` it is killed, which its `err` then says.
-[[nodiscard]] ProgramResult run_program(std::vector<std::string> words, double timeout_seconds);
+/// end. After `timeout_seconds` it is killed, which its `err` then says. `environment`: each
+/// NAME=VALUE; empty: this process's own.
+[[nodiscard]] ProgramResult run_program(std::vector<std::string> words,
+                                        double timeout_seconds,
+                                        std::vector<std::string> environment = {});
 
 }  // namespace assay

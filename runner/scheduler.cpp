@@ -32,11 +32,7 @@ Scheduler::Scheduler(std::vector<ScheduledJob> jobs, const SchedulerOptions& opt
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
     if (jobs_[i].missing == 0) make_ready(i);
   }
-  for (const auto& [ranks, size] : sizes_) {
-    if (static_cast<std::size_t>(ranks) <= slots_.size()) continue;
-    fail_size(ranks, fmt::format("needs {} ranks, there are {} slots; see --slots and --ranks",
-                                 ranks, slots_.size()));
-  }
+  fail_sizes_without_room();
 }
 
 void Scheduler::link_jobs() {
@@ -243,7 +239,13 @@ void Scheduler::gang_ended(int gang, EndCause cause, const std::string& why, dou
   Gang& dead = gangs_.at(static_cast<std::size_t>(gang));
   Size& size = sizes_.at(dead.ranks);
   const Gang before = std::exchange(dead, Gang{});
-  slots_.give_back(gang);
+  if (cause == EndCause::kUnreachable) {
+    dead.state = GangState::kUnreachable;
+    slots_.abandon(gang);
+    fail_sizes_without_room();
+  } else {
+    slots_.give_back(gang);
+  }
   // Gangs that started together and died together count once.
   if (before.state == GangState::kStarting && before.started >= size.failed_at) {
     size.failed_at = now;
@@ -269,9 +271,9 @@ void Scheduler::stop() { stopped_ = true; }
 
 bool Scheduler::finished() const {
   const bool over = stopped_ || count(JobState::kWaiting) == 0;
-  return over && count(JobState::kRunning) == 0 &&
-         std::ranges::all_of(gangs_,
-                             [](const Gang& gang) { return gang.state == GangState::kAbsent; });
+  return over && count(JobState::kRunning) == 0 && std::ranges::all_of(gangs_, [](const Gang& g) {
+           return g.state == GangState::kAbsent || g.state == GangState::kUnreachable;
+         });
 }
 
 JobState Scheduler::state(const std::string& job) const { return jobs_[index_.at(job)].state; }
@@ -341,6 +343,10 @@ void Scheduler::retry_or_fail(std::size_t index,
     end(index, JobState::kCancelled, "cancelled");
     return;
   }
+  if (cause == EndCause::kUnreachable) {
+    end(index, JobState::kFailed, why);
+    return;
+  }
   int failures = 0;
   if (cause == EndCause::kPreempted) {
     failures = ++job.preemptions;
@@ -363,6 +369,14 @@ void Scheduler::retry_or_fail(std::size_t index,
   }
   set_state(job, JobState::kWaiting);
   delayed_.emplace(now + delay(failures), index);
+}
+
+void Scheduler::fail_sizes_without_room() {
+  for (const auto& [ranks, size] : sizes_) {
+    if (static_cast<std::size_t>(ranks) <= slots_.size()) continue;
+    fail_size(ranks, fmt::format("needs {} ranks, there are {} slots; see --slots and --ranks",
+                                 ranks, slots_.size()));
+  }
 }
 
 void Scheduler::fail_size(int ranks, const std::string& why) {

@@ -33,7 +33,13 @@ struct SchedulerOptions {
 };
 
 /// Why a gang ended. Preemption is no fault of the job: it is tried again without limit.
-enum class EndCause { kDied, kOutOfMemory, kPreempted, kHung };
+enum class EndCause {
+  kDied,
+  kOutOfMemory,
+  kPreempted,
+  kHung,
+  kUnreachable,  ///< Its host is lost: whether its processes are dead cannot be found out.
+};
 
 enum class Action {
   kStartGang,
@@ -62,7 +68,7 @@ enum class JobState { kWaiting, kRunning, kDone, kFailed, kCancelled };
 /// - A job that fails by itself fails for good, and so do those that need it, by name; all others
 ///   go on. A cancelled one likewise.
 /// - A job whose gang died is tried again after a growing delay, a number of times that depends on
-///   the cause.
+///   the cause; one that may still run somewhere is not.
 /// - Gangs of one size that die before they are ready, several times in a row, are given up, and
 ///   jobs of that size fail.
 class Scheduler {
@@ -84,7 +90,8 @@ class Scheduler {
   void job_stumbled(int gang, EndCause cause, const std::string& why, double now);
   /// The running job stopped because it was told to: it waits again, or is cancelled.
   void job_interrupted(int gang);
-  /// Every process of the gang is verified dead. `why` for people.
+  /// Every process of the gang is verified dead; or, with kUnreachable, may not be: its job fails
+  /// for good and its slots are given to nobody. `why` for people.
   void gang_ended(int gang, EndCause cause, const std::string& why, double now);
   /// Ends a job before it is done, and what needs it.
   void cancel(const std::string& job);
@@ -134,7 +141,7 @@ class Scheduler {
     double failed_at = -1, not_before = 0;
     bool broken = false;
   };
-  enum class GangState { kAbsent, kStarting, kIdle, kRunning, kEnding };
+  enum class GangState { kAbsent, kStarting, kIdle, kRunning, kEnding, kUnreachable };
   struct Gang {
     GangState state = GangState::kAbsent;
     int ranks = 0;
@@ -151,6 +158,7 @@ class Scheduler {
   void end(std::size_t index, JobState state, const std::string& error);
   void retry_or_fail(std::size_t index, EndCause cause, const std::string& why, double now);
   void fail_size(int ranks, const std::string& why);
+  void fail_sizes_without_room();
   [[nodiscard]] std::optional<std::size_t> pick(const Gang& gang) const;
   [[nodiscard]] std::size_t take_running(int gang);
   [[nodiscard]] double delay(int failures) const;

@@ -14,7 +14,7 @@
 namespace assay {
 namespace {
 
-constexpr int kNobody = -1;
+constexpr int kNobody = -1, kAbandoned = -2;  // Owners that are no gang.
 constexpr int kMaxSlotsOfAHost = 100000;
 
 int slots_from(const std::string& word, const std::string& where) {
@@ -57,6 +57,12 @@ std::optional<std::vector<Slot>> SlotPool::take(int gang, std::size_t count) {
 }
 
 void SlotPool::give_back(int gang) { std::ranges::replace(owner_, gang, kNobody); }
+
+void SlotPool::abandon(int gang) { std::ranges::replace(owner_, gang, kAbandoned); }
+
+std::size_t SlotPool::size() const {
+  return slots_.size() - static_cast<std::size_t>(std::ranges::count(owner_, kAbandoned));
+}
 
 std::vector<Slot> local_slots(int count, const std::vector<int>& cores) {
   std::vector<Slot> slots(static_cast<std::size_t>(std::max(count, 1)));

@@ -26,11 +26,14 @@ class SlotPool {
  public:
   explicit SlotPool(std::vector<Slot> slots);
 
-  [[nodiscard]] std::size_t size() const { return slots_.size(); }
+  /// Without those that were abandoned.
+  [[nodiscard]] std::size_t size() const;
   /// Gives `count` slots to `gang`: of the host with the fewest free ones that has enough, else of
   /// several hosts; nothing where too few are free.
   [[nodiscard]] std::optional<std::vector<Slot>> take(int gang, std::size_t count);
   void give_back(int gang);
+  /// The gang's slots are nobody's for good: something may still run there.
+  void abandon(int gang);
 
  private:
   std::vector<Slot> slots_;

@@ -8,6 +8,7 @@
 #include "runner/gang_loop.h"
 #include "runner/jobs.h"
 #include "runner/pool_loop.h"
+#include "runner/process.h"
 #include "runner/worker_commands.h"
 
 #include <ATen/Parallel.h>
@@ -88,6 +89,10 @@ int main(int argc, char** argv) {
   pool_command->add_flag("--gpus", pool.gpus, "each rank takes a GPU that it sees");
   pool_command->add_option("--hear", pool.hear, "descriptor of each gang's input");
   pool_command->add_option("--tell", pool.tell, "descriptor of each gang's events");
+  std::filesystem::path strays;
+  CLI::App* end_command = app.add_subcommand(
+      "end-ranks", "end the ranks of a gang on this host (started by assay run)");
+  end_command->add_option("--folder", strays)->required();
   std::vector<Command> commands;
   for (auto* add : {add_by_hand_commands, add_data_commands, add_backbone_commands,
                     add_heatmap_command, add_metrics_command, add_gpu_command}) {
@@ -97,6 +102,11 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     if (gang_command->parsed()) return gang(rank);
     if (pool_command->parsed()) return pool_rank(pool);
+    if (end_command->parsed()) {
+      end_recorded_ranks(strays);
+      fmt::print("{}\n", this_process().host);
+      return 0;
+    }
     for (const Command& command : commands) {
       if (command.app->parsed()) return command.run();
     }

@@ -79,8 +79,8 @@ class World {
   /// What has arrived; nothing once the gang has closed its end. Throws CommError where a message
   /// is damaged.
   [[nodiscard]] virtual std::optional<std::vector<GangEvent>> receive(int gang) = 0;
-  /// Ends a gang and returns once every process of it is verified dead. Throws CommError where one
-  /// does not die.
+  /// Ends a gang and returns once every process of it is verified dead, or with kUnreachable where
+  /// that cannot be found out. Throws CommError where one does not die.
   [[nodiscard]] virtual GangEnd end_gang(int gang, double grace_seconds) = 0;
   /// Of the ranks that run the gang's job.
   [[nodiscard]] virtual std::vector<RankBeat> beats(int gang) = 0;

@@ -275,5 +275,16 @@ TEST(Scheduler, KeepsItsPromisesUnderRandomFaults) {
   }
 }
 
+TEST(Scheduler, WhatMayStillRunSomewhereIsNotTriedAgainAndItsSlotsAreGivenToNobody) {
+  Scheduler scheduler = started({job("a"), job("b")});
+  EXPECT_THAT(scheduler.decide(0), ElementsAre(Decision{Action::kSendJob, 0, "a"}));
+  scheduler.gang_ended(0, EndCause::kUnreachable, "process 7 of host x may still live", 1);
+  EXPECT_EQ(scheduler.state("a"), JobState::kFailed);
+  EXPECT_EQ(scheduler.error("a"), "process 7 of host x may still live");
+  EXPECT_EQ(scheduler.error("b"), "needs 1 ranks, there are 0 slots; see --slots and --ranks");
+  EXPECT_THAT(scheduler.decide(1000), IsEmpty());
+  EXPECT_TRUE(scheduler.finished());
+}
+
 }  // namespace
 }  // namespace assay

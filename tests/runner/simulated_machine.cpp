@@ -138,7 +138,7 @@ void SimulatedGang::kill_all() {
 
 SimulatedMachine::SimulatedMachine(SimulatedStudy planned, std::uint64_t seed, Sabotage how)
     : study(std::move(planned)), sabotage(how), random_(mix(seed + 77)) {
-  faults_left_ = static_cast<int>(random_() % 48);
+  faults_left_ = static_cast<int>(random_() % 64);
   disk_lies_ = random_() % 5 == 0;
 }
 
@@ -329,26 +329,26 @@ void SimulatedMachine::misfortune(SimulatedGang& gang) {
   const std::uint64_t which = random_() % 100;
   const std::size_t rank = random_() % gang.ranks.size();
   const auto seen = [&](const char* name) { ++faults_seen[name]; };
-  if (which < 35) {
+  if (which < 30) {
     seen("rank killed");
     gang.ranks[rank].alive = false;
     schedule(0.5, [this, &gang] { collapse(gang, EndCause::kDied); });
-  } else if (which < 55) {
+  } else if (which < 48) {
     seen("rank hangs");
     gang.ranks[rank].stopped = true;
-  } else if (which < 62) {
+  } else if (which < 56) {
     seen("out of memory");
     collapse(gang, EndCause::kOutOfMemory);
-  } else if (which < 70) {
+  } else if (which < 64) {
     seen("preempted");
     collapse(gang, EndCause::kPreempted);
-  } else if (which < 76) {
+  } else if (which < 71) {
     seen("message damaged");
     gang.garbled = true;
-  } else if (which < 84) {
+  } else if (which < 79) {
     seen("disk full");
     disk_full_until_ = clock_ + 15;
-  } else if (which < 90) {
+  } else if (which < 88) {
     seen("clock set");
     day_offset_ += kDaySeconds * (chance(0.5) ? 1 : -1);
   } else {

@@ -142,9 +142,16 @@ GangEnd SimulatedWorld::end_gang(int number, double /*grace_seconds*/) {
       ++machine_.faults_seen["process does not die"];
       throw CommError("process 4711 does not die");
     }
-    if (!sabotaged(Sabotage::kSurvivorsLeft)) ended.kill_all();
+    const bool unreachable = machine_.fault(0.04);
+    if (unreachable) {
+      ++machine_.faults_seen["host lost"];
+      if (ended.work) machine_.troubled.insert(ended.work->job);
+      end = {.cause = EndCause::kUnreachable, .text = "host c does not answer"};
+    } else {
+      if (!sabotaged(Sabotage::kSurvivorsLeft)) ended.kill_all();
+      end = {.cause = ended.cause, .text = "killed by signal 9"};
+    }
     ended.closed = true;
-    end = {.cause = ended.cause, .text = "killed by signal 9"};
     gangs_.erase(number);
   });
   return end;

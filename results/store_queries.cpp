@@ -46,6 +46,18 @@ constexpr std::string_view kCellColumns =
     "c.job, c.method, c.preset, c.params, c.seed, c.train_dataset, c.dataset, c.eval_size, "
     "c.protocol, c.overlap, c.level, c.epoch, c.on_train";
 
+std::vector<std::string> all_texts(Statement& select) {
+  std::vector<std::string> texts;
+  while (select.step()) texts.push_back(select.text(0));
+  return texts;
+}
+
+std::vector<std::pair<std::string, std::string>> all_pairs(Statement& select) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  while (select.step()) pairs.emplace_back(select.text(0), select.text(1));
+  return pairs;
+}
+
 }  // namespace
 
 JobResult JobResult::of(const json& result) {
@@ -64,10 +76,8 @@ std::unordered_set<std::string> Store::done_jobs() const {
 }
 
 std::vector<std::string> Store::failed_jobs() const {
-  std::vector<std::string> ids;
   Statement select = database_.prepare("SELECT id FROM jobs WHERE state = 'failed'");
-  while (select.step()) ids.push_back(select.text(0));
-  return ids;
+  return all_texts(select);
 }
 
 std::vector<JobStatus> Store::jobs(std::string_view study) const {
@@ -105,17 +115,13 @@ std::vector<std::string> Store::job_ids(std::string_view study) const {
   Statement select = database_.prepare(
       "SELECT job FROM studies JOIN study_jobs ON studies.id = study WHERE name = ?");
   select.bind(1, study);
-  std::vector<std::string> ids;
-  while (select.step()) ids.push_back(select.text(0));
-  return ids;
+  return all_texts(select);
 }
 
 std::vector<std::pair<std::string, std::string>> Store::specs(std::string_view kind) const {
   Statement select = database_.prepare("SELECT id, spec FROM jobs WHERE kind = ? ORDER BY rowid");
   select.bind(1, kind);
-  std::vector<std::pair<std::string, std::string>> found;
-  while (select.step()) found.emplace_back(select.text(0), select.text(1));
-  return found;
+  return all_pairs(select);
 }
 
 JobRecord Store::job(const std::string& id) const {
@@ -132,7 +138,7 @@ JobRecord Store::job(const std::string& id) const {
   Statement needs =
       database_.prepare("SELECT needs FROM job_dependencies WHERE job = ? ORDER BY needs");
   needs.bind(1, id);
-  while (needs.step()) record.dependencies.push_back(needs.text(0));
+  record.dependencies = all_texts(needs);
   return record;
 }
 
@@ -149,9 +155,7 @@ std::vector<std::pair<std::string, std::string>> Store::profiles(std::string_vie
       "job "
       "FROM study_jobs JOIN studies ON studies.id = study WHERE name = ?) ORDER BY rowid");
   select.bind(1, study);
-  std::vector<std::pair<std::string, std::string>> found;
-  while (select.step()) found.emplace_back(select.text(0), select.text(1));
-  return found;
+  return all_pairs(select);
 }
 
 std::string Store::find_job(std::string_view prefix) const {
@@ -179,9 +183,7 @@ std::vector<std::string> Store::studies_of(const std::string& job) const {
   Statement select = database_.prepare(
       "SELECT name FROM study_jobs JOIN studies ON studies.id = study WHERE job = ? ORDER BY name");
   select.bind(1, job);
-  std::vector<std::string> names;
-  while (select.step()) names.push_back(select.text(0));
-  return names;
+  return all_texts(select);
 }
 
 std::vector<Attempt> Store::select_attempts(std::string_view where, std::string_view value) const {

@@ -351,8 +351,7 @@ std::optional<StudyRecord> study_with(const Store& store,
                                       const std::string& name,
                                       const Wanted& wanted) {
   std::optional<StudyRecord> found;
-  for (const StudyRecord& record : store.studies()) {  // By name: the plain one is first.
-    if (record.name != name && !record.name.starts_with(name + " ")) continue;
+  for (const StudyRecord& record : studies_of_file(store, name)) {
     const std::vector<StudyCell> cells = store.cells(record.name);
     if (std::ranges::any_of(cells, [&](const StudyCell& cell) { return wanted.is(cell); })) {
       return record;

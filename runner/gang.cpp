@@ -90,15 +90,14 @@ std::string last_words(const std::filesystem::path& folder) {
     if (at != std::string::npos) return line.substr(at + kReason.size());
   }
   std::string said;
+  bool of_a_rank = false;
   for (std::string line; std::getline(launcher, line);) {
-    const bool of_a_rank = line.find("noticed that process rank") != std::string::npos;
+    of_a_rank = line.find("noticed that process rank") != std::string::npos;
     const bool says_something = line.find_first_not_of("- ") != std::string::npos;
     if (of_a_rank || (said.empty() && says_something)) said = line;
     if (of_a_rank) break;
   }
-  if (said.find("noticed that process rank") != std::string::npos) {
-    return describe_rank(folder, said);
-  }
+  if (of_a_rank) return describe_rank(folder, said);
   if (said.ends_with('\r')) said.pop_back();  // ssh writes as to a terminal.
   return said;
 }

@@ -24,9 +24,17 @@ std::string present_state(const std::string& recorded, bool lives) {
 
 Attempt present_attempt(Attempt attempt, bool lives) {
   const std::string state = present_state(attempt.outcome, lives);
-  if (state != attempt.outcome) attempt.message = kInterrupted;
+  if (state != attempt.outcome) attempt.message = kWhyInterrupted;
   attempt.outcome = state;
   return attempt;
+}
+
+std::vector<StudyRecord> studies_of_file(const Store& store, const std::string& name) {
+  std::vector<StudyRecord> studies = store.studies();
+  std::erase_if(studies, [&](const StudyRecord& study) {
+    return study.name != name && !study.name.starts_with(name + " ");
+  });
+  return studies;
 }
 
 std::map<std::string, std::string> stored_labels(const Store& store) {

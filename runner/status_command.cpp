@@ -116,7 +116,7 @@ std::string to_text(const json& status) {
     text += "running: " + attempt_line(job) + "\n";
   }
   for (const json& job : status["interrupted"]) {
-    text += fmt::format("interrupted: {}: {}\n", attempt_line(job), kInterrupted);
+    text += fmt::format("interrupted: {}: {}\n", attempt_line(job), kWhyInterrupted);
   }
   for (const json& job : status.value("jobs", json::array())) {
     text += fmt::format("{}  {:<11}  {}\n", job["id"].get<std::string>().substr(0, 12),

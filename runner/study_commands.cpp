@@ -7,6 +7,7 @@
 #include "runner/installation.h"
 #include "runner/interrupts.h"
 #include "runner/lease.h"
+#include "runner/look.h"
 #include "runner/pilot.h"
 #include "runner/process.h"
 #include "runner/progress.h"
@@ -29,8 +30,6 @@
 
 namespace assay {
 namespace {
-
-constexpr std::size_t kStudyFileName = 100;  // In the names of a Slurm job and its files.
 
 struct StudyArguments {
   std::string study;
@@ -144,10 +143,8 @@ std::string tables_of(const Study& study,
 std::string variants_of(const Study& study, const Store& store) {
   const std::string plain = study.name.substr(0, study.name.find(' '));
   std::string names;
-  for (const StudyRecord& other : store.studies()) {
-    if (other.name == plain || other.name.starts_with(plain + " ")) {
-      names += fmt::format("{}'{}'", names.empty() ? "; what ran: " : ", ", other.name);
-    }
+  for (const StudyRecord& other : studies_of_file(store, plain)) {
+    names += fmt::format("{}'{}'", names.empty() ? "; what ran: " : ", ", other.name);
   }
   return names;
 }
@@ -267,7 +264,7 @@ int run_as_pilot(const RunArguments& arguments) {
   PlanFiles files(study, workspace.root, installation().embedded_weights);
   static_cast<void>(make_plan(study, files));  // What is wrong is said here, not in a log.
   PilotOptions options{.folder = std::filesystem::absolute(workspace.root) / "slurm",
-                       .study = file_name(study.name, kStudyFileName),
+                       .study = study.name,
                        .command = this_command(),
                        .sbatch_options = {fmt::format("--ntasks={}", ranks)}};
   for (std::string& word : words_of(arguments.sbatch_options)) {

@@ -51,10 +51,15 @@ GpuProbe gpus_for(const Study& study,
   return probe;
 }
 
-void check_gpu_count(const std::vector<std::string>& selectors, int ranks, int slots) {
-  if (slots > std::ssize(selectors)) {
-    throw ConfigError("{} ranks on {} GPUs, expected one GPU a rank; use fewer --ranks or --slots",
-                      slots, selectors.size());
+void check_gpu_count(const std::vector<std::string>& selectors,
+                     int ranks,
+                     int slots,
+                     int gangs_per_gpu) {
+  if (slots > std::ssize(selectors) * gangs_per_gpu) {
+    throw ConfigError("{} ranks on {} GPUs, expected {}; use fewer --ranks or --slots", slots,
+                      selectors.size(),
+                      gangs_per_gpu == 1 ? "one GPU a rank (--gangs-per-gpu lets ranks share)"
+                                         : fmt::format("at most {} on each", gangs_per_gpu));
   }
   if (ranks > 1 && selectors.front().starts_with("MIG-")) {
     throw ConfigError(

@@ -29,7 +29,11 @@ struct GpuProbe {
                                 const std::string& device,
                                 const std::filesystem::path& worker);
 
-/// Throws ConfigError unless `selectors` are enough for `slots` ranks in gangs of `ranks`.
-void check_gpu_count(const std::vector<std::string>& selectors, int ranks, int slots);
+/// Throws ConfigError unless `selectors` are enough for `slots` ranks in gangs of `ranks`, of which
+/// `gangs_per_gpu` may share a GPU.
+void check_gpu_count(const std::vector<std::string>& selectors,
+                     int ranks,
+                     int slots,
+                     int gangs_per_gpu);
 
 }  // namespace assay

@@ -55,10 +55,14 @@ void deal_gpus(const ResourceArguments& arguments,
         arguments.hostfile);
   }
   found.ranks = std::max(arguments.ranks, 1);
-  const int all = std::max(static_cast<int>(gpus.size()), found.ranks);
+  const int of_each = std::max(arguments.gangs_per_gpu, 1);
+  const int all = std::max(static_cast<int>(gpus.size()) * of_each, found.ranks);
   const int slots = arguments.slots > 0 ? arguments.slots : all;
-  check_gpu_count(gpus, found.ranks, slots);
-  for (int slot = 0; slot < slots; ++slot) found.slots.push_back({.device = gpus[slot]});
+  check_gpu_count(gpus, found.ranks, slots, of_each);
+  // Every GPU has its first gang before one has its second.
+  for (std::size_t slot = 0; slot < static_cast<std::size_t>(slots); ++slot) {
+    found.slots.push_back({.device = gpus[slot % gpus.size()]});
+  }
 }
 
 /// Ranks that an allocation has room for.
@@ -84,11 +88,33 @@ int ranks_within(const ResourceArguments& arguments, int usual, int slots) {
   return arguments.ranks > 0 ? arguments.ranks : std::min(usual, slots);
 }
 
+/// Only gangs of one rank that this process starts can share a GPU.
+void check_sharing_of_gpus(const ResourceArguments& arguments, bool on_gpus, bool started_already) {
+  const int gangs = arguments.gangs_per_gpu;
+  if (!on_gpus) throw ConfigError("--gangs-per-gpu {}: only --device cuda has GPUs", gangs);
+  if (arguments.ranks > 1 && gangs > 1) {
+    throw ConfigError(
+        "--gangs-per-gpu {} --ranks {}: NCCL joins no two ranks on one GPU, so that gangs which "
+        "share GPUs have one rank each; leave out one of the two",
+        gangs, arguments.ranks);
+  }
+  if (started_already || arguments.launcher == "slurm" ||
+      (slurm_allocation() && arguments.launcher != "local")) {
+    throw ConfigError(
+        "--gangs-per-gpu {}: {} deals the GPUs, one to each rank; leave it out{}", gangs,
+        started_already ? "mpirun" : "Slurm",
+        started_already ? "" : ", or use --launcher local within an allocation of one node");
+  }
+}
+
 }  // namespace
 
-void check_resources(const ResourceArguments& arguments) {
+void check_resources(const ResourceArguments& arguments, bool on_gpus) {
   const LaunchedRank launched = launched_rank();
   if (launched.rank != 0) return;  // The first says it.
+  if (arguments.gangs_per_gpu > 0) {
+    check_sharing_of_gpus(arguments, on_gpus, launched.world_size > 1);
+  }
   if (arguments.slots > 0 && arguments.ranks > arguments.slots) {
     throw ConfigError(
         "--ranks {} --slots {}: a gang of {} ranks does not fit into {} processes in all; use "

@@ -16,7 +16,7 @@ namespace assay {
 
 /// What a person says about them; 0 and empty: nothing.
 struct ResourceArguments {
-  int ranks = 0, slots = 0;
+  int ranks = 0, slots = 0, gangs_per_gpu = 0;
   std::string hostfile, launcher = "auto", launcher_arguments;
 };
 
@@ -31,7 +31,7 @@ struct Resources {
 };
 
 /// Throws ConfigError for what contradicts itself, or what nobody would heed.
-void check_resources(const ResourceArguments& arguments);
+void check_resources(const ResourceArguments& arguments, bool on_gpus);
 
 /// Looks around: ranks of an outer mpirun, else the allocation of Slurm, else this machine or the
 /// hosts of a file. `gpus`: the GPUs of this machine that the study shall use, as

@@ -285,7 +285,7 @@ int run_as_pilot(const RunArguments& arguments) {
 }
 
 int run_command(const RunArguments& arguments) {
-  check_resources(arguments.resources);
+  check_resources(arguments.resources, arguments.device == "cuda");
   if (wants_pilot(arguments.resources)) return run_as_pilot(arguments);
   const std::filesystem::path worker = find_worker();
   become_rank_of_pool(arguments.resources, worker, arguments.places.paths(),
@@ -356,6 +356,10 @@ std::vector<Command> add_study_commands(CLI::App& app) {
   run_app->add_option("--slots", run->resources.slots, "processes in all (default: cores, or GPUs)")
       ->check(at_least(1));
   add_device(*run_app, run->device);
+  run_app
+      ->add_option("--gangs-per-gpu", run->resources.gangs_per_gpu,
+                   "gangs of one rank that share each GPU (default: 1)")
+      ->check(at_least(1));
   run_app->add_option("--retries", run->retries, "of a job whose gang died")
       ->capture_default_str()
       ->check(at_least(0));

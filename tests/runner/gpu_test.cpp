@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "runner/gpu_probe.h"
 #include "runner/precision.h"
+#include "runner/resources.h"
 #include "tests/support/command.h"
 #include "tests/support/temporary_folder.h"
 
@@ -16,6 +17,7 @@ namespace assay {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::ThrowsMessage;
@@ -197,15 +199,58 @@ TEST(Precision, IsRefusedWhereTheDeviceLacksIt) {
 
 TEST(GpuCount, IsOneARankAndMigInstancesAreForSingleRanks) {
   const std::vector<std::string> four = {"3", "1", "GPU-a", "0"};
-  check_gpu_count(four, 2, 4);
-  EXPECT_THAT([&] { check_gpu_count(four, 2, 6); },
+  check_gpu_count(four, 2, 4, 1);
+  EXPECT_THAT([&] { check_gpu_count(four, 2, 6, 1); },
               ThrowsMessage<ConfigError>(HasSubstr("6 ranks on 4 GPUs")));
-  check_gpu_count({"MIG-a", "MIG-b"}, 1, 2);
+  check_gpu_count({"MIG-a", "MIG-b"}, 1, 2, 1);
   EXPECT_THAT(
       [] {
-        check_gpu_count({"MIG-a", "MIG-b"}, 2, 2);
+        check_gpu_count({"MIG-a", "MIG-b"}, 2, 2, 1);
       },
       ThrowsMessage<ConfigError>(HasSubstr("use --ranks 1")));
+}
+
+std::vector<std::string> devices_of(const Resources& resources) {
+  std::vector<std::string> devices;
+  for (const Slot& slot : resources.slots) devices.push_back(slot.device);
+  return devices;
+}
+
+TEST(GpuSharing, GivesEachGpuToOneGangUnlessMoreAreAskedFor) {
+  const std::vector<std::string> gpus = {"GPU-a", "3"};
+  EXPECT_THAT(devices_of(find_resources({}, gpus)), ElementsAre("GPU-a", "3"));
+  ResourceArguments shared;
+  shared.gangs_per_gpu = 2;
+  EXPECT_THAT(devices_of(find_resources(shared, gpus)), ElementsAre("GPU-a", "3", "GPU-a", "3"));
+  shared.slots = 3;
+  const Resources three = find_resources(shared, gpus);
+  EXPECT_THAT(devices_of(three), ElementsAre("GPU-a", "3", "GPU-a"))
+      << "each has its first gang before one has its second";
+  EXPECT_EQ(three.ranks, 1);
+  shared.slots = 5;
+  EXPECT_THAT(
+      [&] { static_cast<void>(find_resources(shared, gpus)); },
+      ThrowsMessage<ConfigError>(HasSubstr("5 ranks on 2 GPUs, expected at most 2 on each")));
+}
+
+TEST_F(GpuTest, SharingIsRefusedWhereNobodyWouldHeedIt) {
+  const auto refusal = [&](std::vector<std::string> words,
+                           const std::map<std::string, std::string>& environment = {}) {
+    words.insert(words.begin(), {"run", study(), "-w", folder_ / "w", "--gangs-per-gpu", "2"});
+    const auto result = assay(words, environment);
+    EXPECT_EQ(result.exit_code, 2);
+    return result.err;
+  };
+  EXPECT_THAT(refusal({}), HasSubstr("--gangs-per-gpu 2: only --device cuda has GPUs"));
+  EXPECT_THAT(refusal({"--device", "cuda", "--ranks", "2"}),
+              HasSubstr("NCCL joins no two ranks on one GPU"));
+  EXPECT_THAT(refusal({"--device", "cuda", "--launcher", "slurm"}),
+              HasSubstr("Slurm deals the GPUs, one to each rank; leave it out, or use --launcher "
+                        "local within an allocation of one node"));
+  EXPECT_THAT(
+      refusal({"--device", "cuda"}, {{"OMPI_COMM_WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_RANK", "0"}}),
+      HasSubstr("mpirun deals the GPUs"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "w"));
 }
 
 }  // namespace

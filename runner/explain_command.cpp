@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <set>
 
@@ -37,6 +38,15 @@ struct Wanted {
   std::string method, preset, dataset;
   std::vector<std::pair<std::string, std::string>> settings;
   std::optional<TableMetric> metric;
+
+  /// Whether the words name all that the cell's row has, as a table prints it.
+  [[nodiscard]] bool is_exactly(const StudyCell& cell) const {
+    return std::ranges::all_of(cell.params->items(), [&](const auto& item) {
+      return std::ranges::any_of(settings, [&](const auto& setting) {
+        return switch_name(method, setting.first).value_or(setting.first) == item.key();
+      });
+    });
+  }
 
   [[nodiscard]] bool is(const StudyCell& cell) const {
     if (cell.for_curves() || cell.method != method || cell.dataset != dataset) return false;
@@ -67,6 +77,14 @@ Wanted parse_wanted(const ExplainArguments& arguments) {
   return wanted;
 }
 
+std::string quoted(const std::string& word) {
+  return word.find_first_of(" '\"[]{}*?$") == std::string::npos ? word : "'" + word + "'";
+}
+
+std::string setting_text(const std::string& name, const json& value) {
+  return quoted(name + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
+}
+
 template <typename Field>
 std::string known_ones(const std::vector<StudyCell>& cells, Field field) {
   std::vector<std::string> names;
@@ -74,6 +92,23 @@ std::string known_ones(const std::vector<StudyCell>& cells, Field field) {
     if (std::string name = field(cell); std::ranges::count(names, name) == 0) names.push_back(name);
   }
   return fmt::format("{}", fmt::join(names, ", "));
+}
+
+/// A word that means some of `cells` and not the others: a preset, else a setting.
+std::string what_tells_apart(const std::vector<StudyCell>& cells) {
+  const StudyCell &first = cells.front(), &last = cells.back();
+  if (first.preset != last.preset)
+    return fmt::format("the preset: {}:{}", last.method, last.preset);
+  for (const auto& [name, value] : last.params->items()) {
+    const auto other = first.params->find(name);
+    if (other == first.params->end() || *other != value) {
+      return "settings such as " + setting_text(name, value);
+    }
+  }
+  for (const auto& [name, value] : first.params->items()) {
+    if (!last.params->contains(name)) return "settings such as " + setting_text(name, value);
+  }
+  throw Error("rows of different labels have the same settings");
 }
 
 /// The cells of one row and data set: one a seed.
@@ -88,11 +123,13 @@ std::vector<StudyCell> find_cells(const std::vector<StudyCell>& cells,
                       known_ones(cells, label_of),
                       known_ones(cells, [](const StudyCell& cell) { return cell.dataset; }));
   }
+  const auto exact = [&](const StudyCell& cell) { return wanted.is_exactly(cell); };
+  if (std::ranges::any_of(found, exact)) std::erase_if(found, std::not_fn(exact));
   if (std::ranges::any_of(found, [&](const StudyCell& cell) {
         return label_of(cell) != label_of(found.front());
       })) {
-    throw ConfigError("several rows of study '{}' are that: {}; add settings such as K=5", study,
-                      known_ones(found, label_of));
+    throw ConfigError("several rows of study '{}' are that: {}; add {}", study,
+                      known_ones(found, label_of), what_tells_apart(found));
   }
   return found;
 }
@@ -144,34 +181,20 @@ json describe_job(const Store& store, const std::string& id, const Workspace& wo
   return job;
 }
 
-std::string quoted(const std::string& word) {
-  return word.find_first_of(" '\"[]{}*?$") == std::string::npos ? word : "'" + word + "'";
-}
-
-std::string setting_text(const std::string& name, const json& value) {
-  return quoted(name + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
-}
-
-/// Overrides of the command line that planned the study, as its text keeps them.
-std::vector<std::string> recorded_overrides(const std::string& text) {
-  constexpr std::string_view kMark = "\n# override: ";
-  std::vector<std::string> overrides;
-  for (std::size_t at = text.find(kMark); at != std::string::npos; at = text.find(kMark, at + 1)) {
-    const std::size_t begin = at + kMark.size();
-    overrides.push_back(text.substr(begin, text.find('\n', begin) - begin));
-  }
-  return overrides;
-}
-
-std::vector<std::string> commands(const StudyRecord& study,
-                                  const std::vector<StudyCell>& cells,
-                                  const ExplainArguments& arguments) {
+/// The study on one data set.
+std::string run_line(const StudyRecord& study, const std::string& dataset) {
   std::string run = "assay run " + quoted(study.path);
   for (const std::string& word : recorded_overrides(study.text)) {
     if (!word.starts_with("targets=")) run += " " + quoted(word);
   }
-  run += fmt::format(" targets={} -w NEW_WORKSPACE", cells.front().dataset);
-  std::vector<std::string> lines = {run};
+  return run + fmt::format(" targets={} -w NEW_WORKSPACE", dataset);
+}
+
+/// The cell alone, a line a seed, where a command can say it all; else the study on its data set.
+std::vector<std::string> commands(const StudyRecord& study,
+                                  const std::vector<StudyCell>& cells,
+                                  const Workspace& workspace) {
+  std::vector<std::string> lines;
   const StudyCell& cell = cells.front();
   const bool by_hand = cell.train_dataset.find('+') == std::string::npos && cell.level.empty() &&
                        !cell.params->contains("ensemble") && !cell.params->contains("eval_size") &&
@@ -192,16 +215,19 @@ std::vector<std::string> commands(const StudyRecord& study,
     }
     lines.push_back(line + " -w NEW_WORKSPACE");
   }
+  if (!by_hand) lines.push_back(run_line(study, cell.dataset));
   lines.push_back(fmt::format(
       "sqlite3 {} \"select level, metric, value from metrics where category = 'mean' and job = "
       "'{}'\"",
-      quoted(arguments.places.paths().store().string()), cell.job));
+      quoted(workspace.store().string()), cell.job));
   return lines;
 }
 
-json explain(const Store& store, const StudyRecord& study, const ExplainArguments& arguments) {
-  const Wanted wanted = parse_wanted(arguments);
-  const std::vector<StudyCell> all = store.cells(study.name);
+json explain(const Store& store,
+             const StudyRecord& study,
+             const std::vector<StudyCell>& all,
+             const Wanted& wanted,
+             const Workspace& workspace) {
   const std::vector<StudyCell> cells = find_cells(all, wanted, study.name);
   const StudyCell& first = cells.front();
   json answer = {{"study", study.name},
@@ -219,7 +245,7 @@ json explain(const Store& store, const StudyRecord& study, const ExplainArgument
   std::map<std::string, const StudyCell*> by_job;
   for (const StudyCell& cell : cells) {
     by_job[cell.job] = &cell;
-    answer["jobs"].push_back(describe_job(store, cell.job, arguments.places.paths()));
+    answer["jobs"].push_back(describe_job(store, cell.job, workspace));
   }
   for (const MetricValue& value : store.metric_values(study.name, "mean")) {
     const StudyCell& cell = all.at(static_cast<std::size_t>(value.position));
@@ -230,15 +256,17 @@ json explain(const Store& store, const StudyRecord& study, const ExplainArgument
       continue;
     }
     const json spec = json::parse(store.job(cell.job).spec);
+    // Those of an ensemble are in the protocol.
+    const bool one_seed = cell.seed && !cell.params->contains("ensemble");
     answer["numbers"].push_back({{"level", row.level},
                                  {"metric", row.metric},
                                  {"variant", metric_variant(row, spec)},
-                                 {"seed", cell.seed ? json(*cell.seed) : json()},
+                                 {"seed", one_seed ? json(*cell.seed) : json()},
                                  {"value", row.value ? json(*row.value) : json()},
                                  {"undefined_because", row.undefined_because},
                                  {"job", cell.job}});
   }
-  answer["reproduce"] = commands(study, cells, arguments);
+  answer["reproduce"] = commands(study, cells, workspace);
   return answer;
 }
 
@@ -346,17 +374,18 @@ bool explain_published(const Study& study, const Wanted& wanted) {
   return found;
 }
 
-/// The study of that name, or one of its file run with other values where that has the cell.
-std::optional<StudyRecord> study_with(const Store& store,
-                                      const std::string& name,
-                                      const Wanted& wanted) {
-  std::optional<StudyRecord> found;
+/// The study of that name, or one of its file run with other values where that has the cell; with
+/// its cells.
+std::optional<std::pair<StudyRecord, std::vector<StudyCell>>> study_with(const Store& store,
+                                                                         const std::string& name,
+                                                                         const Wanted& wanted) {
+  std::optional<std::pair<StudyRecord, std::vector<StudyCell>>> found;
   for (const StudyRecord& record : studies_of_file(store, name)) {
-    const std::vector<StudyCell> cells = store.cells(record.name);
-    if (std::ranges::any_of(cells, [&](const StudyCell& cell) { return wanted.is(cell); })) {
-      return record;
-    }
-    if (!found) found = record;
+    std::vector<StudyCell> cells = store.cells(record.name);
+    const bool has =
+        std::ranges::any_of(cells, [&](const StudyCell& cell) { return wanted.is(cell); });
+    if (has || !found) found.emplace(record, std::move(cells));
+    if (has) break;
   }
   return found;
 }
@@ -373,8 +402,9 @@ int explain_command(const ExplainArguments& arguments) {
                       wanted.method, wanted.dataset);
   }
   const Store store = open_store(arguments.places);
-  if (const auto record = study_with(store, study.name, wanted)) {
-    const json answer = explain(store, *record, arguments);
+  if (const auto found = study_with(store, study.name, wanted)) {
+    const auto& [record, cells] = *found;
+    const json answer = explain(store, record, cells, wanted, arguments.places.paths());
     if (arguments.json) {
       fmt::print("{}\n", answer.dump(2));
     } else {

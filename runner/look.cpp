@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "runner/lease.h"
+#include "runner/study.h"
 
 namespace assay {
 
@@ -32,7 +33,7 @@ Attempt present_attempt(Attempt attempt, bool lives) {
 std::vector<StudyRecord> studies_of_file(const Store& store, const std::string& name) {
   std::vector<StudyRecord> studies = store.studies();
   std::erase_if(studies, [&](const StudyRecord& study) {
-    return study.name != name && !study.name.starts_with(name + " ");
+    return plain_name(study.name, study.text) != name;
   });
   return studies;
 }

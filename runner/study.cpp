@@ -293,6 +293,8 @@ void check_names(const TomlNode& root, const Study& study) {
   }
 }
 
+constexpr std::string_view kOverrideMark = "\n# override: ";
+
 /// What overrides add to a study's name: all of them but a name, and where things lie.
 std::string variant_of(std::vector<std::string> overrides) {
   std::erase_if(overrides, [](const std::string& text) {
@@ -316,7 +318,7 @@ Study parse_study(const std::string& text,
   for (const char* key : {"targets", "train_on"}) {
     if (const TomlNode* node = root.find(key)) add_places(*node, key, study.places);
   }
-  for (const std::string& override_ : overrides) study.text += "\n# override: " + override_;
+  for (const std::string& override_ : overrides) study.text.append(kOverrideMark) += override_;
 
   TomlReader toml(root, "a study");
   read_schema(toml, study);
@@ -365,6 +367,20 @@ Study parse_study(const std::string& text,
   vary(study, axes);
   check_variants(study);
   return study;
+}
+
+std::vector<std::string> recorded_overrides(const std::string& text) {
+  std::vector<std::string> overrides;
+  for (std::size_t at = text.find(kOverrideMark); at != std::string::npos;
+       at = text.find(kOverrideMark, at + 1)) {
+    const std::size_t begin = at + kOverrideMark.size();
+    overrides.push_back(text.substr(begin, text.find('\n', begin) - begin));
+  }
+  return overrides;
+}
+
+std::string plain_name(const std::string& name, const std::string& text) {
+  return name.substr(0, name.size() - variant_of(recorded_overrides(text)).size());
 }
 
 Study load_study(const std::filesystem::path& path, const std::vector<std::string>& overrides) {

@@ -152,6 +152,11 @@ struct Study {
                                 const std::filesystem::path& path,
                                 const std::vector<std::string>& overrides = {});
 
+/// The overrides that a study's text ends with.
+[[nodiscard]] std::vector<std::string> recorded_overrides(const std::string& text);
+/// A study's name without what its overrides added to it.
+[[nodiscard]] std::string plain_name(const std::string& name, const std::string& text);
+
 /// A sweep's axes as a list of settings, in order, less what it excludes.
 [[nodiscard]] std::vector<Setting> settings(const Sweep& sweep);
 

@@ -141,9 +141,8 @@ std::string tables_of(const Study& study,
 
 /// The studies of the same file that were run with other values, for people.
 std::string variants_of(const Study& study, const Store& store) {
-  const std::string plain = study.name.substr(0, study.name.find(' '));
   std::string names;
-  for (const StudyRecord& other : studies_of_file(store, plain)) {
+  for (const StudyRecord& other : studies_of_file(store, plain_name(study.name, study.text))) {
     names += fmt::format("{}'{}'", names.empty() ? "; what ran: " : ", ", other.name);
   }
   return names;

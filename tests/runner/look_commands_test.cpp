@@ -88,13 +88,37 @@ TEST_F(LookCommands, ExplainSaysWhatACellIsMadeOf) {
 TEST_F(LookCommands, ExplainNamesTheRowsWhereSeveralOrNoneAreMeant) {
   EXPECT_THAT(assay({"explain", study_file(), "faprompt", "elpv"}).err,
               HasSubstr("several rows of study 's' are that: faprompt:paper cap.K=1, "
-                        "faprompt:paper cap.K=5; add settings"));
+                        "faprompt:paper cap.K=5; add settings such as cap.K=5"));
   const CommandResult none = assay({"explain", study_file(), "faprompt", "visa"});
   EXPECT_EQ(none.exit_code, 2);
   EXPECT_THAT(none.err, HasSubstr("study 's' has no such cell; its rows: faprompt:paper cap.K=1, "
                                   "faprompt:paper cap.K=5; its data sets: synth-b, elpv"));
   EXPECT_THAT(assay({"explain", study_file(), "faprompt", "elpv", "K=5", "image.auc"}).err,
               HasSubstr("'image.auc' is not a metric of a table"));
+}
+
+TEST_F(LookCommands, ExplainTellsAnEnsembleFromTheRowWithoutOne) {
+  const Study both = parse_study(study("e", "[5]").text +
+                                     "[[sweep]]\nmethod = 'faprompt'\ngrid = { K = [5] }\n"
+                                     "seeds = [0, 1]\nensemble = { over = 'seed', combine = "
+                                     "'scores' }\n",
+                                 "e.toml");
+  run(both);
+  const std::string file = folder_ / "e.toml";
+  write_file_atomically(file, both.text);
+  EXPECT_THAT(assay({"explain", file, "faprompt", "elpv"}).err,
+              HasSubstr("faprompt:paper cap.K=5, faprompt:paper cap.K=5 ensemble=scores; add "
+                        "settings such as ensemble=scores"));
+  EXPECT_THAT(
+      assay({"explain", file, "faprompt", "elpv", "K=5"}).out,
+      AllOf(StartsWith("faprompt:paper cap.K=5 on elpv"),
+            HasSubstr("assay evaluate faprompt:paper cap.K=5"), Not(HasSubstr("assay run"))))
+      << "the row that is named whole";
+  EXPECT_THAT(
+      assay({"explain", file, "faprompt", "elpv", "ensemble=scores"}).out,
+      AllOf(StartsWith("faprompt:paper cap.K=5 ensemble=scores on elpv"),
+            HasSubstr("image AUROC     0.750000  (exact"), HasSubstr("\"ensemble_seeds\":[0,1]"),
+            HasSubstr("assay run s.toml targets=elpv"), Not(HasSubstr("assay evaluate"))));
 }
 
 TEST_F(LookCommands, TheStoreIsCheckedRebuiltAndCleaned) {

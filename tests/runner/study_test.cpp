@@ -446,6 +446,18 @@ TEST(Overrides, MakeAStudyOfItsOwnWhateverTheirOrder) {
   EXPECT_EQ(parse(text, {"name=other"}).name, "other");
 }
 
+TEST(Overrides, AreToldFromANameThatHasBlanksItself) {
+  const std::string text = study_text("", "method = 'faprompt'");
+  for (const std::vector<std::string>& overrides :
+       {std::vector<std::string>{}, {"K=4,8"}, {"seeds=7", "K=4,8"}, {"data=/sets"}}) {
+    std::vector<std::string> named = overrides;
+    named.emplace_back("name=all K=1");
+    const Study study = parse(text, named);
+    EXPECT_EQ(plain_name(study.name, study.text), "all K=1");
+    EXPECT_EQ(recorded_overrides(study.text), named);
+  }
+}
+
 TEST(Overrides, MakeAxesOfSeveralBackbonesOrSizes) {
   const std::string two =
       "method = 'clip'\ngrid = { image_size = [64, 96] }\n[[sweep]]\nmethod = 'anomalyclip'";

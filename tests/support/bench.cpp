@@ -21,7 +21,7 @@ BenchScale scale = BenchScale::kUsual;
 
 // The product that LibTorch computes fastest: large enough that packing does not show.
 void add_gemm(int num_threads) {
-  add_bench("machine/gemm/" + std::to_string(num_threads), num_threads, 9,
+  add_bench("machine/gemm/" + std::to_string(num_threads), num_threads, 25,
             [](benchmark::State& state) {
               constexpr std::int64_t kSize = 2048;
               static const at::Tensor a = at::rand({kSize, kSize}), b = at::rand({kSize, kSize});

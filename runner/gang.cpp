@@ -2,6 +2,8 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/gpu.h"
+#include "runner/gang_scratch.h"
 #include "runner/pipe.h"
 #include "runner/process.h"
 
@@ -161,6 +163,7 @@ Gang::Gang(GangOptions options) : options_(std::move(options)), memory_kills_(me
   command.emplace_back("gang");
   command.insert(command.end(), options_.arguments.begin(), options_.arguments.end());
   std::vector<std::string> environment = launcher_environment(options_.launcher);
+  environment.push_back(session_setting(options_.folder));
 
   Pipe in = make_pipe(), out = make_pipe();
   const auto command_pointers = exec_pointers(command),
@@ -241,6 +244,10 @@ GangEnd Gang::end(double grace_seconds) {
   }
   const std::string words = last_words(options_.folder);
   if (!words.empty()) end.text = fmt::format("{}: {}", end.text, words);
+  if (end.signal == SIGBUS) {  // A page that a full /dev/shm does not have.
+    const std::string memory = shared_memory_warning();
+    if (!memory.empty()) end.text += "; " + memory;
+  }
   if (end.exit_code.value_or(0) != 0) {
     const std::string unknown = unknown_hosts(options_);
     if (!unknown.empty()) end.text = fmt::format("{}: {}", unknown, end.text);

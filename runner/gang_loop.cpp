@@ -11,6 +11,7 @@
 #include "runner/control_input.h"
 #include "runner/gang.h"
 #include "runner/gang_rank.h"
+#include "runner/gang_scratch.h"
 #include "runner/watched_communicator.h"
 
 #include <c10/util/Exception.h>
@@ -265,11 +266,13 @@ int run_gang(const GangRank& gang, const RunJob& run_job) {
   ::signal(SIGPIPE, SIG_IGN);
   const ControlDescriptors descriptors = start_rank(gang.folder, launched.rank);
   place_rank(gang, launched);
+  std::optional<RankScratch> scratch;
   std::optional<MpiSession> mpi;
   return guard_gang(launched, mpi, [&] {
     // A process without a launcher is a world of one and needs no MPI.
     if (launched.world_size > 1) {
       check_slurm_step();
+      scratch.emplace(gang.folder);
       mpi.emplace();
     }
     const std::unique_ptr<Communicator> comm =

@@ -2,6 +2,7 @@
 
 #include "core/digest.h"
 #include "core/file.h"
+#include "runner/gang_scratch.h"
 #include "runner/process.h"
 #include "runner/run_program.h"
 #include "runner/slurm.h"
@@ -148,6 +149,7 @@ void end_ranks(const Launcher& launcher,
   if (launcher.kind == Launcher::Kind::kSlurm) {
     end_steps(launcher.allocation, step_name(folder));
   }
+  remove_scratch(folder);
 }
 
 }  // namespace assay

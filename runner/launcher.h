@@ -33,7 +33,8 @@ struct Launcher {
 /// outer launcher left (each `NAME=VALUE`). A user's own settings stay.
 [[nodiscard]] std::vector<std::string> launcher_environment(const Launcher& launcher);
 
-/// What the Slurm step of a gang is called whose folder this is: the same after a crash.
+/// What the Slurm step of a gang is called whose folder this is, and where its scratch lies: the
+/// same after a crash.
 [[nodiscard]] std::string step_name(const std::filesystem::path& folder);
 
 /// Hosts of a gang on other machines, in its folder: how to reach its ranks when it has died.
@@ -50,9 +51,9 @@ class UnreachableError : public CommError {
 };
 
 /// Ends what ranks of the gang of `folder` still live, on this machine, in the allocation, or by
-/// `worker` on the hosts that mpirun had started them on, and returns when none does. Throws
-/// CommError where one does not die, UnreachableError with host and process where a host does not
-/// answer.
+/// `worker` on the hosts that mpirun had started them on, and returns when none does and nothing is
+/// left of what MPI kept for them (`gang_scratch.h`). Throws CommError where one does not die,
+/// UnreachableError with host and process where a host does not answer.
 void end_ranks(const Launcher& launcher,
                const std::filesystem::path& worker,
                const std::filesystem::path& folder);

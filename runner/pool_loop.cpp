@@ -3,6 +3,7 @@
 #include "core/comm/mpi_relay.h"
 #include "core/error.h"
 #include "runner/gang_rank.h"
+#include "runner/gang_scratch.h"
 #include "runner/pipe.h"
 
 #include <csignal>
@@ -41,6 +42,7 @@ int run_pool(const PoolRank& pool, const RunJob& run_job) {
                       .devices = {},
                       .facts = pool.facts,
                       .job_communicator = pool.job_communicator};
+  const RankScratch scratch(gang.folder);
   std::optional<MpiSession> mpi;
   return guard_gang(launched, mpi, [&] {
     // First: until rank 0 is there, its coordinator may be ending what a former one has left.

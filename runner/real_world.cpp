@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "runner/attempt_log.h"
 #include "runner/beat.h"
+#include "runner/gang_scratch.h"
 #include "runner/job_run.h"
 #include "runner/process.h"
 
@@ -222,6 +223,7 @@ GangEnd RealWorld::end_gang(int gang, double grace_seconds) {
   if (options_.pool && !running.told_to_end) {
     // The channel may be gone before the ranks, which could still leave a result.
     end_recorded_ranks(running.gang->options().folder);
+    remove_scratch(running.gang->options().folder);
     pool_lost_ = true;
   }
   gangs_.erase(gang);

@@ -6,6 +6,7 @@
 #include "core/memory.h"
 #include "runner/environment.h"
 #include "runner/gang_loop.h"
+#include "runner/gang_scratch.h"
 #include "runner/jobs.h"
 #include "runner/pool_loop.h"
 #include "runner/process.h"
@@ -104,6 +105,7 @@ int main(int argc, char** argv) {
     if (pool_command->parsed()) return pool_rank(pool);
     if (end_command->parsed()) {
       end_recorded_ranks(strays);
+      remove_scratch(strays);
       fmt::print("{}\n", this_process().host);
       return 0;
     }

@@ -1,8 +1,9 @@
-// Where and how people start `assay`: shells, terminals, containers (`cases.md` L01, L03, L04), and
-// what they call things (S05).
+// Where and how people start `assay`: shells, terminals, containers (`cases.md` L01, L03 to L05),
+// and what they call things (S05).
 
 #include "core/file.h"
 #include "results/sqlite.h"
+#include "runner/launcher.h"
 #include "tests/support/tiny_study.h"
 
 #include <fmt/ranges.h>
@@ -100,6 +101,63 @@ TEST_F(LaunchRunTest, WithoutPtraceRightsTheNumbersAreTheSameAndNoLogIsFlooded) 
     EXPECT_THAT(read_file(entry.path()), Not(HasSubstr("Read -1"))) << entry.path();
   }
   expect_numbers_of_an_undisturbed_run();
+}
+
+/// In a container with a /dev/shm of its own (`cases.md` L05).
+std::string with_shared_memory(const std::string& size, const std::string& line) {
+  return fmt::format(
+      "exec unshare --mount bash -c 'mount -t tmpfs -o size={} tmpfs /dev/shm && exec {}'", size,
+      line);
+}
+
+TEST_F(LaunchRunTest, RanksDoWithoutSharedMemoryWhereAContainerHasNearlyNone) {
+  if (shell(with_shared_memory("64k", "true")).exit_code != 0) {
+    GTEST_SKIP() << "no file system can be mounted here";
+  }
+  const CommandResult result = shell(with_shared_memory("64k", run_line(4)));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  expect_numbers_of_an_undisturbed_run();
+}
+
+TEST_F(LaunchRunTest, ARankThatSharedMemoryFailsIsToldFromOthers) {
+  if (shell(with_shared_memory("64k", "true")).exit_code != 0) {
+    GTEST_SKIP() << "no file system can be mounted here";
+  }
+  write_study("seeds = [0]\n", "grid = { 'train.epochs' = [60] }\n");
+  const auto run = study_.start({"bash", "-c", with_shared_memory("20m", run_line(2))});
+  const std::vector<ProcessIdentity> ranks = study_.training_ranks();
+  ASSERT_EQ(ranks.size(), 2U) << study_.errors();
+  ::kill(ranks[1].pid, SIGBUS);  // As the kernel does where a page cannot be had.
+  const CommandResult result = run->wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("a rank was killed by signal 7"), HasSubstr("/dev/shm has 21 MB, "),
+                    HasSubstr(" of them free"), HasSubstr("--shm-size=1g")));
+  expect_numbers_of_an_undisturbed_run();
+}
+
+TEST_F(LaunchRunTest, WhatMpiKeptForKilledProcessesIsRemovedByTheNextRun) {
+  write_study("seeds = [0]\n", "grid = { 'train.epochs' = [60] }\n");
+  std::filesystem::create_directory(study_ / "tmp");
+  const std::map<std::string, std::string> environment = {{"TMPDIR", study_ / "tmp"}};
+  const std::string name = step_name(study_.workspace().gangs() / "0");
+  const std::filesystem::path shared = fmt::format("/dev/shm/{}.{}", name, ::geteuid());
+  const auto run = study_.start({"bash", "-c", "exec " + run_line(2)}, environment);
+  const std::vector<ProcessIdentity> ranks = study_.training_ranks();
+  ASSERT_EQ(ranks.size(), 2U) << study_.errors();
+  run->send(SIGSTOP);  // It would clean up at once.
+  std::filesystem::create_directory(study_ / "pkill");
+  const std::string parent = std::to_string(run->pid());
+  ASSERT_EQ(RunningCommand({"pkill", "-9", "-P", parent}, study_ / "pkill").wait().exit_code, 0)
+      << "mpirun, whose ranks follow";
+  run->send(SIGKILL);
+  EXPECT_EQ(run->wait().exit_code, 128 + SIGKILL);
+  EXPECT_FALSE(std::filesystem::is_empty(shared)) << "what ranks share";
+  EXPECT_FALSE(std::filesystem::is_empty(study_ / "tmp")) << "mpirun's session";
+
+  EXPECT_EQ(study_.start({"bash", "-c", "exec " + run_line(2)}, environment)->wait().exit_code, 0);
+  EXPECT_FALSE(std::filesystem::exists(shared));
+  EXPECT_TRUE(std::filesystem::is_empty(study_ / "tmp"));
 }
 
 TEST_F(LaunchRunTest, WhatMpirunDoesNotKnowIsNamedInItsOwnWords) {

@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "runner/pilot.h"
 #include "runner/resources.h"
+#include "runner/run_program.h"
 #include "tests/support/slurm_cluster.h"
 
 #include <fmt/format.h>
@@ -175,6 +176,22 @@ TEST_F(SlurmTest, ARecordOfAJobThatIsGoneDoesNotKeepThePilotFromBeingSubmitted) 
   write_file_atomically(folder_ / "slurm/k.json", R"({"name": "assay-k-1-0000abcd"})");
   follow("echo fresh >&2");
   EXPECT_THAT(said_, Contains("fresh"));
+}
+
+// cases.md C06.
+TEST_F(SlurmTest, AnotherUsersJobIsNeverTakenForThePilot) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root submits as somebody else";
+  const std::string name = "assay-k-1-0000abcd";
+  const std::string id =
+      submit("sleep 60", {"--ntasks=1", "--hold", "--uid=65534", "--job-name=" + name});
+  write_file_atomically(folder_ / "slurm/k.json", nlohmann::json{{"name", name}}.dump());
+  follow("echo fresh >&2");
+  EXPECT_THAT(said_, Contains("fresh"));
+  EXPECT_THAT(said_, Not(Contains(HasSubstr("already"))));
+  const ProgramResult left =
+      run_program({"squeue", "--noheader", "--format=%i %u", "--job=" + id}, 60);
+  EXPECT_THAT(left.out, HasSubstr(id + " nobody")) << "it is left alone";
+  cancel_job({.id = id, .state = "PENDING", .reason = ""});
 }
 
 TEST_F(SlurmTest, ASignalReachesTheProgramAndASecondOneCancelsTheJob) {

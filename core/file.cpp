@@ -49,7 +49,11 @@ void fsync_folder(const std::filesystem::path& folder) {
   }
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+namespace {
+
+void write_beside_and_rename(const std::filesystem::path& path,
+                             std::span<const std::byte> bytes,
+                             bool durable) {
   std::error_code error;
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
   if (error) {
@@ -76,14 +80,24 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
     if (count < 0) fail("write");
     done += static_cast<std::size_t>(count);
   }
-  if (::fsync(file.get()) != 0) fail("fsync");
+  if (durable && ::fsync(file.get()) != 0) fail("fsync");
   if (::close(file.release()) != 0) fail("close");
   if (::rename(temporary.c_str(), path.c_str()) != 0) fail("rename");
-  fsync_folder(path.parent_path());
+  if (durable) fsync_folder(path.parent_path());
+}
+
+}  // namespace
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  write_beside_and_rename(path, bytes, /*durable=*/true);
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+void replace_file(const std::filesystem::path& path, std::string_view text) {
+  write_beside_and_rename(path, std::as_bytes(std::span(text)), /*durable=*/false);
 }
 
 std::string read_file(const std::filesystem::path& path) {

@@ -33,6 +33,9 @@ using Descriptor = UniqueHandle<DescriptorTraits>;
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// As `write_file_atomically`, but a power cut may take it: for what says nothing that lasts.
+void replace_file(const std::filesystem::path& path, std::string_view text);
+
 /// The whole content of a file. Throws DataError where it cannot be read.
 [[nodiscard]] std::string read_file(const std::filesystem::path& path);
 

@@ -59,7 +59,7 @@ void back_up(Database& database, std::int64_t version) {
 }  // namespace
 
 const Schema& store_schema() {
-  static const std::array<Migration, 2> migrations = {{{1, R"sql(
+  static const std::array<Migration, 3> migrations = {{{1, R"sql(
     ALTER TABLE studies ADD COLUMN plan_digest TEXT NOT NULL DEFAULT '';
     ALTER TABLE study_cells ADD COLUMN level TEXT NOT NULL DEFAULT '';
     ALTER TABLE study_cells ADD COLUMN epoch INTEGER;
@@ -84,8 +84,10 @@ const Schema& store_schema() {
       JOIN study_jobs ON study_jobs.job = jobs.id
       JOIN studies ON studies.id = study_jobs.study
       JOIN json_each(jobs.result, '$.figures') AS figure
-      WHERE jobs.kind = 'profile';)sql"}}};
-  static const Schema schema{3, kSchemaSql, migrations};
+      WHERE jobs.kind = 'profile';)sql"},
+                                                       {3, R"sql(
+    CREATE INDEX attempts_running ON attempts(outcome) WHERE outcome = 'running';)sql"}}};
+  static const Schema schema{4, kSchemaSql, migrations};
   return schema;
 }
 

@@ -1,4 +1,4 @@
--- The store of a workspace (`store.db`), version 3.
+-- The store of a workspace (`store.db`), version 4.
 --
 -- Ask it from sqlite3 or pandas: everything a table prints is in the views `metric_values` and
 -- `costs`. Metrics are fractions in [0, 1]; what is undefined is NULL, with the reason beside it.
@@ -94,6 +94,8 @@ CREATE TABLE attempts (
   environment    INTEGER NOT NULL REFERENCES environment(id),
   UNIQUE (job, number)
 );
+
+CREATE INDEX attempts_running ON attempts(outcome) WHERE outcome = 'running';
 
 CREATE TABLE metrics (
   job               TEXT NOT NULL REFERENCES jobs(id),

@@ -228,7 +228,7 @@ class Store {
   void set_end(const Attempt& attempt);
   void set_state_after(const Attempt& attempt);
   [[nodiscard]] std::vector<Attempt> select_attempts(std::string_view where,
-                                                     std::string_view value) const;
+                                                     std::string_view value = {}) const;
 
   // Reading compiles statements, which SQLite does on the connection.
   mutable Database database_;

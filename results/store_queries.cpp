@@ -191,8 +191,8 @@ std::vector<Attempt> Store::select_attempts(std::string_view where, std::string_
       "SELECT a.id, a.job, a.number, a.gang, a.ranks, a.host, a.pid, a.started_at, a.ended_at, "
       "a.seconds, a.outcome, a.exit_code, a.signal, a.message, a.log_path, a.cpu_capability, "
       "a.threads, e.facts FROM attempts AS a JOIN environment AS e ON e.id = a.environment WHERE " +
-      std::string(where) + " = ? ORDER BY a.id");
-  select.bind(1, value);
+      std::string(where) + " ORDER BY a.id");
+  if (!value.empty()) select.bind(1, value);
   JsonTexts texts;
   std::vector<Attempt> found;
   while (select.step()) {
@@ -219,11 +219,11 @@ std::vector<Attempt> Store::select_attempts(std::string_view where, std::string_
 }
 
 std::vector<Attempt> Store::attempts(const std::string& job) const {
-  return select_attempts("a.job", job);
+  return select_attempts("a.job = ?", job);
 }
 
 std::vector<Attempt> Store::open_attempts() const {
-  return select_attempts("a.outcome", "running");
+  return select_attempts("a.outcome = 'running'");  // As the partial index says it.
 }
 
 std::vector<StudyCell> Store::cells(std::string_view study) const {

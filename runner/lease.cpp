@@ -136,7 +136,7 @@ bool WorkspaceLease::is_ours() const {
 
 void WorkspaceLease::write() {
   content_["beat"] = beat_;
-  write_file_atomically(path_, content_.dump(2) + "\n");
+  replace_file(path_, content_.dump(2) + "\n");  // A power cut ends its holder, too.
   written_ = observer_.now();
 }
 

@@ -87,7 +87,8 @@ RealWorld::RealWorld(const RealWorldOptions& options,
       interrupts_(interrupts),
       view_(view),
       on_state_(std::move(on_state)),
-      attempts_(options.workspace) {
+      attempts_(options.workspace),
+      results_(std::async(std::launch::async, listed_results, options.workspace)) {
   static_cast<void>(cancel_requests());  // Those of a run that is over.
 }
 
@@ -280,8 +281,10 @@ void RealWorld::adopt(const std::string& job, const JobResult& result) {
 }
 
 bool RealWorld::has_result(const std::string& job) {
-  if (!results_) results_ = listed_results(options_.workspace);
-  return results_->contains(job) || std::filesystem::exists(options_.workspace.former_result(job));
+  if (results_.get().contains(job)) return true;
+  const Workspace& workspace = options_.workspace;  // It may have come since.
+  return std::filesystem::exists(workspace.result(job)) ||
+         std::filesystem::exists(workspace.former_result(job));
 }
 
 std::optional<JobResult> RealWorld::complete_result(const std::string& job, ResultCheck check) {

@@ -8,6 +8,7 @@
 #include "runner/world.h"
 
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -107,7 +108,8 @@ class RealWorld final : public World {
   std::vector<Attempt> begun_;  // That have not ended; without a key where the store lacks them.
   std::vector<DoneAttempt> done_;
   std::optional<double> gathered_;  // When the first of what the store has not saved was written.
-  std::optional<std::unordered_set<std::string>> results_;  // As the run has found them.
+  /// As the run has found them: listed while the store is read.
+  std::shared_future<std::unordered_set<std::string>> results_;
   std::map<int, RunningGang> gangs_;
 };
 

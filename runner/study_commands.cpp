@@ -22,7 +22,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -205,11 +204,11 @@ class LiveFile {
     const auto now = std::chrono::steady_clock::now();
     if (now - written_ < std::chrono::seconds(1)) return;
     written_ = now;
-    // Not durable on purpose: it says nothing that lasts.
-    const std::filesystem::path next = path_.string() + ".next";
-    std::ofstream(next) << to_json(state).dump() << "\n";
-    std::error_code ignored;
-    std::filesystem::rename(next, path_, ignored);
+    try {
+      replace_file(path_, to_json(state).dump() + "\n");
+    } catch (const DataError&) {
+      // The run goes on without.
+    }
   }
 
  private:

@@ -269,7 +269,7 @@ TEST_F(StoreTest, RefusesANewerStoreNamingBothVersions) {
   }
   EXPECT_THAT([&] { const Store store(path_); },
               ThrowsMessage<StoreError>(
-                  AllOf(HasSubstr("store.db: schema version 9, this build of assay reads 3"),
+                  AllOf(HasSubstr("store.db: schema version 9, this build of assay reads 4"),
                         HasSubstr("use the newer build"))));
 }
 

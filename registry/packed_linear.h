@@ -13,7 +13,8 @@ namespace assay {
 /// (`packed_matrix.h`). A row of y, and of the gradient of x, has the same bits whatever the other
 /// rows and however many threads.
 ///
-/// Packed when first used, for the backward when that is: as much memory again as W each time.
+/// Packed when first used, for the backward when that is: half as much memory again as W each time
+/// where half precision has all of W exactly, else as much.
 class PackedLinear {
  public:
   /// `weight`: float32 [n, k], both multiples of 16; `bias`: [n].

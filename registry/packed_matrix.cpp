@@ -9,25 +9,34 @@
 namespace assay {
 namespace {
 
+using Half = std::uint16_t;  // IEEE binary16, as F16C takes it.
+
 // As many rows as registers allow: 12 of 16 hold sums.
 constexpr int kRows = 6;
+
+__m256 load(const float* from) { return _mm256_load_ps(from); }
+__m256 load(const Half* from) {
+  return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
 // What a tile fetches for those of the next panel, which is read once, from beyond the caches: row
 // x * step / 2^16 of `first` beside row x of its own.
+template <typename Number>
 struct Ahead {
-  const float* first;
+  const Number* first;
   std::int64_t step;
 };
 
 // kCount rows and 16 columns of C += A P over `depth` of the k: `a` with rows `k` apart, `panel`
 // [depth, 16], `c` with rows `n` apart. All loops over rows are unrolled: the sums are registers.
-template <int kCount>
+template <typename Number, int kCount>
 void multiply_tile(const float* __restrict a,
                    std::int64_t k,
-                   const float* __restrict panel,
+                   const Number* __restrict panel,
                    std::int64_t depth,
                    float* __restrict c,
                    std::int64_t n,
-                   Ahead ahead) {
+                   Ahead<Number> ahead) {
   __m256 left[kCount], right[kCount];
 #pragma GCC unroll 6
   for (int row = 0; row < kCount; ++row) {
@@ -35,8 +44,8 @@ void multiply_tile(const float* __restrict a,
     right[row] = _mm256_loadu_ps(c + row * n + 8);
   }
   for (std::int64_t x = 0; x < depth; ++x) {
-    const float* next = panel + x * PackedMatrix::kColumns;
-    const __m256 p = _mm256_load_ps(next), q = _mm256_load_ps(next + 8);
+    const Number* next = panel + x * PackedMatrix::kColumns;
+    const __m256 p = load(next), q = load(next + 8);
     __builtin_prefetch(ahead.first + ((x * ahead.step) >> 16) * PackedMatrix::kColumns);
 #pragma GCC unroll 6
     for (int row = 0; row < kCount; ++row) {
@@ -52,11 +61,31 @@ void multiply_tile(const float* __restrict a,
   }
 }
 
-using Tile =
-    void (*)(const float*, std::int64_t, const float*, std::int64_t, float*, std::int64_t, Ahead);
-constexpr Tile kTiles[] = {
-    nullptr,          multiply_tile<1>, multiply_tile<2>,    multiply_tile<3>,
-    multiply_tile<4>, multiply_tile<5>, multiply_tile<kRows>};
+template <typename Number>
+using Tile = void (*)(
+    const float*, std::int64_t, const Number*, std::int64_t, float*, std::int64_t, Ahead<Number>);
+template <typename Number>
+constexpr Tile<Number> kTiles[] = {nullptr,
+                                   multiply_tile<Number, 1>,
+                                   multiply_tile<Number, 2>,
+                                   multiply_tile<Number, 3>,
+                                   multiply_tile<Number, 4>,
+                                   multiply_tile<Number, 5>,
+                                   multiply_tile<Number, kRows>};
+
+template <typename Number>
+Number* allocate(std::int64_t count) {
+  return new (std::align_val_t(64)) Number[static_cast<std::size_t>(count)];
+}
+
+// All of `from` in half precision; false where that is not exact.
+bool narrow(const float* from, std::int64_t count, Half* to) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    to[i] = static_cast<Half>(_cvtss_sh(from[i], _MM_FROUND_TO_NEAREST_INT));
+    if (_cvtsh_ss(to[i]) != from[i]) return false;
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -70,15 +99,20 @@ PackedMatrix::PackedMatrix(const float* from,
     throw std::invalid_argument(
         fmt::format("a packed matrix of {} columns, expected a multiple of {}", n, kColumns));
   }
-  const auto count = static_cast<std::size_t>(k * n);
-  values_.reset(new (std::align_val_t(64)) float[count]);
-  float* to = values_.get();
+  floats_.reset(allocate<float>(k * n));
+  float* to = floats_.get();
   for (std::int64_t panel = 0; panel < n; panel += kColumns) {
     for (std::int64_t i = 0; i < k; ++i) {
       for (std::int64_t j = panel; j < panel + kColumns; ++j) {
         *to++ = from[i * row_stride + j * column_stride];
       }
     }
+  }
+  halves_.reset(allocate<Half>(k * n));
+  if (narrow(floats_.get(), k * n, halves_.get())) {
+    floats_.reset();
+  } else {
+    halves_.reset();
   }
 }
 
@@ -97,17 +131,31 @@ void PackedMatrix::multiply(const float* a,
       std::copy_n(bias + first_panel * kColumns, count, to);
     }
   }
+  if (halves_) {
+    multiply_panels(halves_.get(), a, m, c, first_panel, last_panel);
+  } else {
+    multiply_panels(floats_.get(), a, m, c, first_panel, last_panel);
+  }
+}
+
+template <typename Number>
+void PackedMatrix::multiply_panels(const Number* values,
+                                   const float* a,
+                                   std::int64_t m,
+                                   float* c,
+                                   std::int64_t first_panel,
+                                   std::int64_t last_panel) const {
   const std::int64_t tiles = (m + kRows - 1) / kRows;
   for (std::int64_t from = 0; from < k_; from += kDepth) {
     const std::int64_t depth = std::min(kDepth, k_ - from);
     for (std::int64_t panel = first_panel; panel < last_panel; ++panel) {
       const std::int64_t column = panel * kColumns;
-      const float* values = values_.get() + column * k_ + from * kColumns;
-      const float* next = panel + 1 < last_panel ? values + kColumns * k_ : values;
+      const Number* own = values + column * k_ + from * kColumns;
+      const Number* next = panel + 1 < last_panel ? own + kColumns * k_ : own;
       for (std::int64_t tile = 0; tile < tiles; ++tile) {
         const std::int64_t row = tile * kRows;
-        kTiles[std::min<std::int64_t>(kRows, m - row)](
-            a + row * k_ + from, k_, values, depth, c + row * n_ + column, n_,
+        kTiles<Number>[std::min<std::int64_t>(kRows, m - row)](
+            a + row * k_ + from, k_, own, depth, c + row * n_ + column, n_,
             {next + tile * depth / tiles * kColumns, (std::int64_t{1} << 16) / tiles});
       }
     }

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
+
 namespace assay {
 namespace {
 
@@ -69,6 +71,38 @@ TEST(PackedLinear, GivesTheSameBitsOnAnyNumberOfThreads) {
   at::set_num_threads(3);
   EXPECT_TRUE(at::equal(layer.forward(x), expected));
   at::set_num_threads(1);
+}
+
+PackedMatrix packed(const at::Tensor& matrix) {
+  const std::int64_t k = matrix.size(0), n = matrix.size(1);
+  return {matrix.const_data_ptr<float>(), k, n, n, 1};
+}
+
+at::Tensor product(const at::Tensor& x, const PackedMatrix& matrix) {
+  at::Tensor y = at::empty({x.size(0), matrix.columns()});
+  matrix.multiply(x.const_data_ptr<float>(), x.size(0), nullptr, y.mutable_data_ptr<float>(), 0,
+                  matrix.columns() / PackedMatrix::kColumns);
+  return y;
+}
+
+TEST(PackedMatrix, HasTheSameBitsInHalfPrecisionAndIsInItOnlyWhereThatIsExact) {
+  const at::Tensor matrix = at::randn({800, 48}).to(at::kHalf).to(at::kFloat);
+  matrix[0][0] = -0.0;
+  matrix[1][0] = 6e-8;  // The smallest: 2^-24, as rounded.
+  matrix[1][0] = matrix[1][0].to(at::kHalf).to(at::kFloat);
+  const PackedMatrix half = packed(matrix);
+  EXPECT_TRUE(half.is_half());
+  for (const double value : {0.1, 70000.0, 1e-9, double{INFINITY}, double{NAN}}) {
+    at::Tensor spoilt = matrix.clone();
+    spoilt[0][47] = value;  // In the last column alone.
+    const PackedMatrix single = packed(spoilt);
+    EXPECT_EQ(single.is_half(), std::isinf(value)) << value;
+    for (const std::int64_t rows : {1, 5, 6, 33}) {
+      const at::Tensor x = at::randn({rows, 800});
+      EXPECT_TRUE(
+          at::equal(product(x, half).narrow(1, 0, 47), product(x, single).narrow(1, 0, 47)));
+    }
+  }
 }
 
 TEST(PackedLinear, RefusesColumnsThatFillNoPanel) {

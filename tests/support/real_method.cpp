@@ -7,17 +7,26 @@
 #include <ATen/ATen.h>
 
 namespace assay {
+namespace {
+
+/// Rounded to half precision, as OpenAI's weights come.
+TensorMap in_half(TensorMap weights) {
+  for (auto& [name, weight] : weights) weight = weight.to(at::kHalf).to(at::kFloat);
+  return weights;
+}
+
+}  // namespace
 
 const Clip& real_text_clip() {
-  static const Clip clip(golden_clip("real", {.vision_width = 64,
-                                              .vision_layers = 1,
-                                              .patch = 14,
-                                              .native_grid = 24,
-                                              .text_width = 768,
-                                              .text_layers = 12,
-                                              .context = 77,
-                                              .vocabulary = 49408,
-                                              .joint = 768}));
+  static const Clip clip(in_half(golden_clip("real", {.vision_width = 64,
+                                                      .vision_layers = 1,
+                                                      .patch = 14,
+                                                      .native_grid = 24,
+                                                      .text_width = 768,
+                                                      .text_layers = 12,
+                                                      .context = 77,
+                                                      .vocabulary = 49408,
+                                                      .joint = 768})));
   return clip;
 }
 

@@ -25,8 +25,11 @@ void add_bench(const std::string& name,
 
 /// How many units (pixels, images, bytes) an iteration is about.
 void set_units(benchmark::State& state, double units);
-/// Floating-point operations that an iteration cannot do without.
+/// Floating-point operations of an iteration.
 void set_flops(benchmark::State& state, double flops);
+/// Times `run`, which cannot do without `flops` operations, beside a product that LibTorch computes
+/// fastest, just before and just after: what others do on this hardware meets both.
+void run_against_limit(benchmark::State& state, double flops, const std::function<void()>& run);
 
 /// Main function of a bench: reads `--quick` and `--full`, calls `register_all`, adds the machine's
 /// own rates (`machine/gemm/N` in floating-point operations, `machine/bandwidth` in bytes) and

@@ -86,20 +86,17 @@ double seconds_a_unit(const Measurement& measurement) {
   return measurement.best() / measurement.units.value_or(1);
 }
 
-// Absent where the rate of the machine, or the bench to compare with, was not measured.
+// Absent where the limit, or the bench to compare with, was not measured.
 std::optional<double> value_of(const Row& row,
                                const Measurement& measurement,
                                const Measurements& all) {
-  const MachineRates machine = machine_rates(all);
-  const double gemm = measurement.threads > 1 ? machine.gemm_2 : machine.gemm_1;
-  const double limit = gemm > 0 ? measurement.flops.value_or(0) / gemm : 0;
+  const std::optional<double> times_limit = measurement.usual_times_limit();
   switch (row.quantity) {
     case Quantity::kRate: return row.scale / seconds_a_unit(measurement);
     case Quantity::kTime: return row.scale * seconds_a_unit(measurement);
-    case Quantity::kTimesLimit:
-      return limit > 0 ? std::optional(measurement.best() / limit) : std::nullopt;
+    case Quantity::kTimesLimit: return times_limit;
     case Quantity::kShareOfGemm:
-      return limit > 0 ? std::optional(row.scale * limit / measurement.best()) : std::nullopt;
+      return times_limit ? std::optional(row.scale / *times_limit) : std::nullopt;
     case Quantity::kTimesFaster: {
       const Measurement* other = find(all, std::string(row.other) + "/one");
       return other != nullptr ? std::optional(seconds_a_unit(*other) / seconds_a_unit(measurement))

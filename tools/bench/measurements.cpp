@@ -17,6 +17,13 @@ double seconds_of(const nlohmann::json& run, const char* clock) {
 
 double Measurement::best() const { return *std::ranges::min_element(seconds); }
 
+std::optional<double> Measurement::usual_times_limit() const {
+  if (times_limit.empty()) return std::nullopt;
+  std::vector<double> sorted = times_limit;
+  std::ranges::sort(sorted);
+  return sorted[sorted.size() / 4];
+}
+
 double Measurement::noise() const {
   std::vector<double> sorted = seconds;
   std::ranges::sort(sorted);
@@ -47,6 +54,10 @@ void add_measurements(const nlohmann::json& file,
       counter("units", measurement.units);
       counter("flops", measurement.flops);
       counter("ratio", measurement.ratio);
+      if (run.contains("limit_seconds")) {
+        measurement.times_limit.push_back(measurement.seconds.back() /
+                                          run.at("limit_seconds").get<double>());
+      }
     }
   } catch (const nlohmann::json::exception& error) {
     throw DataError("{}: not a file of Google Benchmark ({}); run tools/bench.sh again", origin,

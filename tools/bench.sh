@@ -2,7 +2,7 @@
 # bench.sh: how fast assay is, beside the literal computation and the machine's own rates in the same run.
 #
 #   tools/bench.sh                        every figure but training steps of real size: 5 minutes, 3 GB
-#   tools/bench.sh --full                 those too: 3 minutes more, 8 GB
+#   tools/bench.sh --full                 those too: 4 minutes more, 8 GB
 #   tools/bench.sh --quick                everything that takes seconds, once: does it run? One minute
 #   tools/bench.sh --filter 'exact|map'   only benches of these names; 'runner': what the runner itself costs
 #   tools/bench.sh --json FILE            also writes the figures

@@ -105,9 +105,13 @@ void add_step(const std::string& figure,
                     .first;
         found->second.step();
       }
-      const double flops =
-          text_flops(real ? real_text_clip() : tiny_clip(), tokens(static_cast<double>(images)));
-      run_against_limit(state, flops, [&] { found->second.step(); });
+      Steps& steps = found->second;
+      if (real) {
+        const double flops = text_flops(real_text_clip(), tokens(static_cast<double>(images)));
+        run_against_limit(state, flops, [&] { steps.step(); });
+      } else {
+        for (auto iteration : state) steps.step();
+      }
       set_units(state, static_cast<double>(images));
     });
   }

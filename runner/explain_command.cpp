@@ -39,12 +39,16 @@ struct Wanted {
   std::vector<std::pair<std::string, std::string>> settings;
   std::optional<TableMetric> metric;
 
+  /// As rows have it.
+  [[nodiscard]] std::string full_name(const std::string& key) const {
+    return switch_name(method, key).value_or(key);
+  }
+
   /// Whether the words name all that the cell's row has, as a table prints it.
   [[nodiscard]] bool is_exactly(const StudyCell& cell) const {
     return std::ranges::all_of(cell.params->items(), [&](const auto& item) {
-      return std::ranges::any_of(settings, [&](const auto& setting) {
-        return switch_name(method, setting.first).value_or(setting.first) == item.key();
-      });
+      return std::ranges::any_of(
+          settings, [&](const auto& setting) { return full_name(setting.first) == item.key(); });
     });
   }
 
@@ -52,8 +56,7 @@ struct Wanted {
     if (cell.for_curves() || cell.method != method || cell.dataset != dataset) return false;
     if (!preset.empty() && cell.preset != preset) return false;
     return std::ranges::all_of(settings, [&](const auto& setting) {
-      const auto name = switch_name(method, setting.first).value_or(setting.first);
-      const auto value = cell.params->find(name);
+      const auto value = cell.params->find(full_name(setting.first));
       if (value == cell.params->end()) return false;
       return value->dump() == setting.second || (value->is_string() && *value == setting.second);
     });

@@ -98,8 +98,8 @@ void check_sharing_of_gpus(const ResourceArguments& arguments, bool on_gpus, boo
         "share GPUs have one rank each; leave out one of the two",
         gangs, arguments.ranks);
   }
-  if (started_already || arguments.launcher == "slurm" ||
-      (slurm_allocation() && arguments.launcher != "local")) {
+  if (started_already || wants_pilot(arguments) ||
+      find_launcher(arguments).kind == Launcher::Kind::kSlurm) {
     throw ConfigError(
         "--gangs-per-gpu {}: {} deals the GPUs, one to each rank; leave it out{}", gangs,
         started_already ? "mpirun" : "Slurm",

@@ -23,7 +23,7 @@ trap 'fail "stopped at line $LINENO; run it again, it goes on from there"' ERR
 [ "$(uname -m)" = x86_64 ] || fail "x86_64 is needed (the LibTorch wheel is for it), this is $(uname -m)"
 
 packages=(
-  g++ cmake ninja-build ccache pkg-config ca-certificates unzip python3-pip
+  g++ cmake ninja-build ccache pkg-config ca-certificates procps unzip python3-pip
   libopenmpi-dev openmpi-bin libhdf5-dev hdf5-tools libsqlite3-dev sqlite3
   libtomlplusplus-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
   libjpeg62-turbo-dev libpng-dev libtiff-dev libstb-dev zlib1g-dev libssl-dev libxxhash-dev

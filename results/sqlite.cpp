@@ -7,7 +7,9 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 namespace assay {
 
@@ -16,7 +18,7 @@ void StatementTraits::close(Handle statement) noexcept { sqlite3_finalize(statem
 
 namespace {
 
-constexpr int kBusyTimeoutMilliseconds = 10'000;
+constexpr std::chrono::seconds kBusyTimeout{10};
 
 /// Without a write-ahead log nothing but the file counts (`immutable`): SQLite then needs no file
 /// beside it, which a folder for reading alone would refuse.
@@ -69,7 +71,8 @@ Database::Database(const std::filesystem::path& path, Access access) : path_(pat
   handle_ = UniqueHandle<SqliteTraits>(handle);  // SQLite returns a handle even where it fails.
   check(code, "open");
   check(sqlite3_extended_result_codes(handle, 1), "extended_result_codes");
-  check(sqlite3_busy_timeout(handle, kBusyTimeoutMilliseconds), "busy_timeout");
+  const auto timeout = static_cast<int>(std::chrono::milliseconds(kBusyTimeout).count());
+  check(sqlite3_busy_timeout(handle, timeout), "busy_timeout");
 }
 
 void Database::check(int code, std::string_view call) const {
@@ -94,7 +97,7 @@ void Database::check(int code, std::string_view call) const {
       throw StoreError(
           "{}: another process has held the store's lock for {} s ({}); end it, or "
           "try again",
-          path_.string(), kBusyTimeoutMilliseconds / 1000, words);
+          path_.string(), kBusyTimeout.count(), words);
     case SQLITE_READONLY: {
       const std::filesystem::path refused = not_writable(path_);
       throw StoreError(
@@ -108,6 +111,20 @@ void Database::check(int code, std::string_view call) const {
 
 void Database::execute(const std::string& sql) {
   check(sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr), "execute");
+}
+
+void Database::set_journal_mode(const std::string& mode) {
+  const std::string sql = "PRAGMA journal_mode = " + mode;
+  const auto deadline = std::chrono::steady_clock::now() + kBusyTimeout;
+  const auto attempt = [&] {
+    return sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+  };
+  int code = attempt();
+  while ((code & 0xFF) == SQLITE_BUSY && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    code = attempt();
+  }
+  check(code, "journal_mode");
 }
 
 Statement Database::prepare(std::string_view sql) {

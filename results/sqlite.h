@@ -42,6 +42,9 @@ class Database {
 
   /// Runs SQL without parameters: one statement or many. Never text from outside.
   void execute(const std::string& sql);
+  /// `mode` as SQLite names it: WAL, DELETE. Waits for other connections, too: SQLite itself gives
+  /// up at once here, since it would wait for a lock while it holds another.
+  void set_journal_mode(const std::string& mode);
   /// Compiles one statement, once: it is kept when its user is done with it. Values come in by
   /// `Statement::bind` alone.
   [[nodiscard]] Statement prepare(std::string_view sql);

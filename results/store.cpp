@@ -75,7 +75,7 @@ Store::Store(const std::filesystem::path& path)
     return;
   }
   const bool local = is_local(std::filesystem::absolute(path).parent_path());
-  database_.execute(local ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = DELETE");
+  database_.set_journal_mode(local ? "WAL" : "DELETE");
   // In WAL a power cut may take the last transactions, and never damages the rest. What they said
   // is said by job folders too, which are made durable before: the next run adopts it.
   database_.execute(local ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL");

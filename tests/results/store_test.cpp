@@ -11,7 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <barrier>
 #include <fstream>
+#include <thread>
 
 namespace assay {
 namespace {
@@ -213,6 +215,21 @@ TEST_F(StoreTest, WhatAWorkerWroteReadsBack) {
 TEST_F(StoreTest, UsesAWriteAheadLogOnALocalFileSystem) {
   Store store(path_);
   EXPECT_TRUE(std::filesystem::exists(path_.string() + "-wal"));
+}
+
+TEST_F(StoreTest, ManyMayOpenAStoreWhileItIsMade) {
+  constexpr int kRounds = 50, kOpeners = 4;
+  for (int round = 0; round < kRounds; ++round) {
+    const std::filesystem::path path = folder_ / fmt::format("{}.db", round);
+    std::barrier together(kOpeners);
+    std::vector<std::jthread> openers;
+    for (int opener = 0; opener < kOpeners; ++opener) {
+      openers.emplace_back([&] {
+        together.arrive_and_wait();
+        EXPECT_NO_THROW(Store{path});
+      });
+    }
+  }
 }
 
 TEST_F(StoreTest, TwoConnectionsSeeEachOthersWork) {

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -25,12 +26,14 @@ void print_to(const Descriptor& file) {
   ::dup2(file.get(), 2);
 }
 
-/// Whether the job that the gang was given last is this attempt.
+/// Whether this attempt is the last job that the gang was given, or the last but one.
 bool was_given(const fs::path& gang, const Attempt& attempt) {
-  if (!fs::exists(gang / kRunFile)) return false;
-  const auto run = nlohmann::json::parse(read_file(gang / kRunFile), nullptr, false);
-  return run.is_object() && run.value("id", "") == attempt.job &&
-         run.value("attempt", std::int64_t{0}) == attempt.number;
+  return std::ranges::any_of(kRunFiles, [&](const char* name) {
+    if (!fs::exists(gang / name)) return false;
+    const auto run = nlohmann::json::parse(read_file(gang / name), nullptr, false);
+    return run.is_object() && run.value("id", "") == attempt.job &&
+           run.value("attempt", std::int64_t{0}) == attempt.number;
+  });
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ nlohmann::json ControlInput::wait() {
 
 bool ControlInput::cancelled(const std::string& job) {
   const std::lock_guard lock(mutex_);
-  return cancelled_ == job;
+  return cancelled_.contains(job);
 }
 
 void ControlInput::read(int descriptor) {
@@ -58,7 +58,7 @@ void ControlInput::read(int descriptor) {
       }
       if (message->value("do", "") == "cancel") {
         const std::lock_guard lock(mutex_);
-        cancelled_ = message->value("job", "");
+        cancelled_.insert(message->value("job", ""));
         continue;
       }
       ended = ended || message->value("do", "") == "end";

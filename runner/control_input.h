@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -31,7 +32,7 @@ class ControlInput {
 
   /// Whether `stop` has come: a running job keeps its state and ends.
   [[nodiscard]] bool stop_requested() const { return stop_; }
-  /// Whether this job, which runs, is not wanted any more.
+  /// Whether this job, which runs or is next, is not wanted any more.
   [[nodiscard]] bool cancelled(const std::string& job);
 
  private:
@@ -41,7 +42,7 @@ class ControlInput {
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::deque<nlohmann::json> messages_;
-  std::string cancelled_;  // The job that was cancelled last.
+  std::set<std::string> cancelled_;
   std::string error_;
   std::thread thread_;
 };

@@ -33,8 +33,9 @@ Coordinator::Coordinator(std::vector<PlannedJob> jobs,
 
 RunReport Coordinator::run() {
   recover();
+  const auto brief = [this](const std::string& id) { return is_brief(id); };
   while (true) {
-    for (const Decision& decision : scheduler_->decide(world_.now())) act(decision);
+    for (const Decision& decision : scheduler_->decide(world_.now(), brief)) act(decision);
     report_ended();
     if (scheduler_->finished()) return report_;
     world_.show(state());
@@ -122,7 +123,7 @@ void Coordinator::act(const Decision& decision) {
     case Action::kStartGang: start(g, decision.slots); break;
     case Action::kSendJob: send(g, decision.job); break;
     case Action::kCancelJob:
-      gang(g).deadline = world_.now() + options_.grace_seconds;
+      if (scheduler_->cancelling(g)) gang(g).deadline = world_.now() + options_.grace_seconds;
       world_.tell(g, Order::kCancel, decision.job);
       break;
     case Action::kEndGang:
@@ -147,18 +148,33 @@ void Coordinator::start(int g, const std::vector<Slot>& slots) {
 void Coordinator::send(int g, const std::string& id) {
   RunningGang& running = gang(g);
   expect(id, false);
-  running.attempt = world_.begin_attempt(g, id);
+  running.ahead = world_.begin_attempt(g, id);
   begun_.insert(id);
+  try {
+    world_.run_job(g, *running.ahead);
+    if (!running.attempt) go_on(g);
+  } catch (const DataError& error) {  // A full disk fails this job; smaller ones may go on.
+    world_.finish_attempt(*std::exchange(running.ahead, std::nullopt),
+                          {.outcome = "failed", .message = error.what()}, nullptr);
+    scheduler_->job_not_sent(g, error.what());
+  }
+}
+
+/// With the job that the gang was sent ahead, if any.
+void Coordinator::go_on(int g) {
+  RunningGang& running = gang(g);
+  running.attempt = std::exchange(running.ahead, std::nullopt);
   running.attempt_started = world_.now();
   running.deadline.reset();
+  if (scheduler_->cancelling(g)) running.deadline = world_.now() + options_.grace_seconds;
   running.progress = nullptr;
   running.watch.restart(world_.now());
-  try {
-    world_.run_job(g, *running.attempt);
-  } catch (const DataError& error) {  // A full disk fails this job; smaller ones may go on.
-    finish(g, "failed", {.text = error.what()});
-    scheduler_->job_failed(g, error.what());
-  }
+}
+
+bool Coordinator::is_brief(const std::string& id) const {
+  const PlannedJob& planned = job(id);
+  const auto seconds = estimate_.seconds(planned.cost_class, planned.work);
+  return seconds && *seconds < options_.brief_seconds;
 }
 
 void Coordinator::receive(int g) {
@@ -210,6 +226,7 @@ void Coordinator::handle(int g, const GangEvent& event) {
     case GangEvent::Kind::kProgress: running.progress = event.progress; break;
     case GangEvent::Kind::kReady: break;
   }
+  if (!running.attempt) go_on(g);
 }
 
 /// The whole result that this very attempt has left, if any.
@@ -225,7 +242,6 @@ void Coordinator::record_done(int g, const JobResult& result) {
   const double seconds = world_.now() - running.attempt_started;
   world_.finish_attempt(*running.attempt, {.outcome = "done", .seconds = seconds}, &result);
   running.attempt.reset();
-  running.deadline.reset();
   scheduler_->job_done(g);
   estimate_.measure(done.cost_class, done.work, seconds);
   ++report_.done;
@@ -245,7 +261,17 @@ void Coordinator::finish(int g, const std::string& outcome, const GangEnd& end) 
                          .message = end.text},
                         nullptr);
   running.attempt.reset();
-  running.deadline.reset();
+}
+
+/// The job that the gang was sent ahead did not begin.
+void Coordinator::give_back(int g, const GangEnd& end) {
+  const bool dead = end.cause != EndCause::kUnreachable;
+  const Attempt ahead = *std::exchange(gang(g).ahead, std::nullopt);
+  expect(ahead.job, true);
+  world_.finish_attempt(ahead,
+                        {.outcome = dead ? "cancelled" : "crashed",
+                         .message = dead ? "its gang ended before it began" : end.text},
+                        nullptr);
 }
 
 /// The gang has ended, or must: what it ran is tried again when all its ranks are dead. `why`:
@@ -258,25 +284,26 @@ void Coordinator::lose(int g, const GangEnd& why, double grace_seconds) {
     end.text = dead ? why.text : fmt::format("{}; {}", why.text, end.text);
     if (dead) end.cause = why.cause;
   }
-  if (running.attempt) {
+  if (!running.ready) world_.say(fmt::format("gang {} did not start ({})", g, end.text), true);
+  while (running.attempt) {
     const std::string id = running.attempt->job;
     // Died between writing the result and telling: what is done is done.
     if (const auto result = result_of(*running.attempt, ResultCheck::kDigests)) {
       record_done(g, *result);
-    } else {
-      const bool last = !dead || report_.interrupted || scheduler_->cancelling(g);
-      expect(id, true);
-      finish(g, end.cause == EndCause::kHung ? "timeout" : "crashed", end);
-      world_.say(
-          fmt::format(
-              "{}: {}{}", label_(id),
-              end.cause == EndCause::kHung ? end.text : fmt::format("its gang died ({})", end.text),
-              last ? "" : "; trying again"),
-          true);
+      go_on(g);
+      continue;
     }
-  } else if (!running.ready) {
-    world_.say(fmt::format("gang {} did not start ({})", g, end.text), true);
+    const bool last = !dead || report_.interrupted || scheduler_->cancelling(g);
+    expect(id, true);
+    finish(g, end.cause == EndCause::kHung ? "timeout" : "crashed", end);
+    world_.say(
+        fmt::format(
+            "{}: {}{}", label_(id),
+            end.cause == EndCause::kHung ? end.text : fmt::format("its gang died ({})", end.text),
+            last ? "" : "; trying again"),
+        true);
   }
+  if (running.ahead) give_back(g, end);
   running = {};
   scheduler_->gang_ended(g, end.cause, end.text, world_.now());
 }

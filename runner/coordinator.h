@@ -28,6 +28,7 @@ struct CoordinatorOptions {
   double start_timeout_seconds = 120;  ///< For a gang to say that it is ready.
   double hang_timeout_seconds = 900;   ///< For some rank of a job to move.
   double grace_seconds = 30;           ///< For what was told to stop or to end.
+  double brief_seconds = 0.1;          ///< A job that takes less is sent ahead of its turn.
 };
 
 struct EndedJob {
@@ -65,7 +66,7 @@ class Coordinator {
  private:
   struct RunningGang {
     bool present = false, ready = false;
-    std::optional<Attempt> attempt;
+    std::optional<Attempt> attempt, ahead;  // What it runs, and what it runs next.
     double attempt_started = 0;
     std::optional<double> deadline;  // By which it has done what it was told.
     HangWatch watch;
@@ -81,13 +82,16 @@ class Coordinator {
   void receive(int gang);
   void handle(int gang, const GangEvent& event);
   [[nodiscard]] std::optional<JobResult> result_of(const Attempt& attempt, ResultCheck check);
+  void go_on(int gang);
   void record_done(int gang, const JobResult& result);
   void finish(int gang, const std::string& outcome, const GangEnd& end);
+  void give_back(int gang, const GangEnd& end);
   void lose(int gang, const GangEnd& why, double grace_seconds);
   void heed_people();
   void end_slow_gangs();
   void report_ended();
   void expect(const std::string& job, bool waits);
+  [[nodiscard]] bool is_brief(const std::string& id) const;
   [[nodiscard]] RunState state();
   [[nodiscard]] const PlannedJob& job(const std::string& id) const { return jobs_[index_.at(id)]; }
   [[nodiscard]] RunningGang& gang(int g) { return gangs_[static_cast<std::size_t>(g)]; }

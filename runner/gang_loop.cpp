@@ -126,7 +126,7 @@ class Rank {
 
   /// Waits for a job and runs it; false where there is none to come.
   bool run_next(const RunJob& run_job) {
-    const std::string text = broadcast_text(comm_, input_ ? input_->wait().dump() : std::string());
+    const std::string text = broadcast_text(comm_, input_ ? next_command().dump() : std::string());
     const nlohmann::json command = nlohmann::json::parse(text);
     if (command.at("do") == "end") return false;
     run(command, run_job);
@@ -134,6 +134,17 @@ class Rank {
   }
 
  private:
+  /// A job that waited here while another one ran may be wanted no more.
+  nlohmann::json next_command() {
+    for (;;) {
+      nlohmann::json command = input_->wait();
+      if (command.at("do") != "run") return command;
+      if (!input_->stop_requested() && !input_->cancelled(command.at("job"))) return command;
+      events_.start(command);
+      events_.send("interrupted");
+    }
+  }
+
   void run(const nlohmann::json& command, const RunJob& run_job) {
     const std::string job = command.at("job");
     const std::filesystem::path file = command.at("file").get<std::string>();

@@ -24,7 +24,7 @@ struct JobControl {
 
 enum class JobEnd { kDone, kInterrupted };
 
-/// Runs one job on this rank: `run` is the content of run.json. Throws JobError, on
+/// Runs one job on this rank: `run` is a JobRun. Throws JobError, on
 /// every rank alike (`core/comm/agree.h`), where the job fails for a reason of its own. Anything
 /// else that it throws ends the gang.
 using RunJob = std::function<JobEnd(const nlohmann::json& run, JobControl& control)>;
@@ -46,7 +46,7 @@ struct GangRank {
 /// The life of one rank of a gang (`design.md` 3): takes jobs from the coordinator until it says
 /// `end`. To be called first in `main`, before any library has started. Returns the exit code.
 ///
-/// Messages to rank 0: {"do": "run", "job": id, "attempt": number, "file": run.json, "sha256": its
+/// Messages to rank 0: {"do": "run", "job": id, "attempt": number, "file": a JobRun, "sha256": its
 /// digest, "folder": the attempt's, made when there is something to keep}, {"do": "cancel", "job":
 /// id}, {"do": "stop"}, {"do": "end"}. From it: {"event": "ready" | "progress" | "done" |
 /// "interrupted" | "failed", "job": id, "attempt": number, ...}.

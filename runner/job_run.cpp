@@ -65,7 +65,7 @@ JobRun job_run_from_json(const nlohmann::json& json) {
       run.data[name] = root.get<std::string>();
     return run;
   } catch (const nlohmann::json::exception& error) {
-    throw ConfigError("run.json: {}", error.what());
+    throw ConfigError("the description of a run: {}", error.what());
   }
 }
 

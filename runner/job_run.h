@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -14,7 +15,7 @@
 namespace assay {
 
 /// One attempt at a job, as the coordinator hands it to a gang: the identity, and beside it where
-/// things lie on this machine, which changes no number. Travels as `run.json` in the gang's folder.
+/// things lie on this machine, which changes no number. Travels as one of `kRunFiles`.
 struct JobRun {
   std::string id;
   std::int64_t attempt = 0;  ///< Its number; 0: by hand.
@@ -38,11 +39,11 @@ struct JobRun {
 /// The data sets that a job's spec names, each once.
 [[nodiscard]] std::vector<std::string> datasets_of(const nlohmann::json& spec);
 
-/// In a gang's folder.
-inline constexpr const char* kRunFile = "run.json";
+/// In a gang's folder, in turn: of the job that runs, and of the one that comes next.
+inline constexpr std::array<const char*, 2> kRunFiles = {"run-0.json", "run-1.json"};
 
-/// Writes run.json over that of the gang's last job, in place: whoever reads it compares the
-/// digest, which is returned. Throws DataError where the disk is full.
+/// Writes over that of an earlier job, in place: whoever reads it compares the digest, which is
+/// returned. Throws DataError where the disk is full.
 [[nodiscard]] std::string write_run(const JobRun& run, const std::filesystem::path& file);
 
 /// Where it lies, or did in older builds; empty where there is none.

@@ -176,7 +176,9 @@ void RealWorld::run_job(int gang, const Attempt& attempt) {
   JobRun run = describe_(attempt.job);
   run.attempt = attempt.number;
   remove_result(options_.workspace, attempt.job);
-  const std::filesystem::path file = gangs_.at(gang).gang->options().folder / kRunFile;
+  RunningGang& running = gangs_.at(gang);
+  const char* name = kRunFiles.at(running.jobs_sent % kRunFiles.size());
+  const std::filesystem::path file = running.gang->options().folder / name;
   const std::string sha256 = write_run(run, file);
   send(gang, {{"do", "run"},
               {"job", attempt.job},
@@ -184,6 +186,7 @@ void RealWorld::run_job(int gang, const Attempt& attempt) {
               {"file", file.string()},
               {"sha256", sha256},
               {"folder", folder_of(attempt).string()}});
+  ++running.jobs_sent;
 }
 
 void RealWorld::send(int gang, const json& message) {

@@ -79,6 +79,7 @@ class RealWorld final : public World {
     std::unique_ptr<Gang> gang;
     AttemptStart facts;  // From its event `ready`, less the job.
     bool told_to_end = false;
+    std::size_t jobs_sent = 0;
   };
 
   /// Done, for the store as soon as the gangs have their next jobs.

@@ -66,7 +66,7 @@ void Scheduler::link_jobs() {
   }
 }
 
-std::vector<Decision> Scheduler::decide(double now) {
+std::vector<Decision> Scheduler::decide(double now, const IsBrief& is_brief) {
   std::vector<Decision> decisions;
   decided_ = now;
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
@@ -80,15 +80,17 @@ std::vector<Decision> Scheduler::decide(double now) {
   cancel_running(decisions);
   serve_idle_gangs(now, decisions);
   if (!stopped_) start_gangs(now, decisions);
+  if (!stopped_ && is_brief) send_ahead(now, is_brief, decisions);
   return decisions;
 }
 
 void Scheduler::cancel_running(std::vector<Decision>& decisions) {
   for (std::size_t g = 0; g < gangs_.size(); ++g) {
-    Gang& gang = gangs_[g];
-    if (!gang.job || !jobs_[*gang.job].cancelled || gang.told_to_cancel) continue;
-    gang.told_to_cancel = true;
-    decisions.push_back({Action::kCancelJob, static_cast<int>(g), jobs_[*gang.job].spec.id});
+    for (const auto& index : {gangs_[g].job, gangs_[g].ahead}) {
+      if (!index || !jobs_[*index].cancelled || jobs_[*index].told_to_cancel) continue;
+      jobs_[*index].told_to_cancel = true;
+      decisions.push_back({Action::kCancelJob, static_cast<int>(g), jobs_[*index].spec.id});
+    }
   }
 }
 
@@ -102,14 +104,9 @@ void Scheduler::serve_idle_gangs(double now, std::vector<Decision>& decisions) {
     const bool makes_room = waits_too_long && longer_waiting(*waits_too_long, gang.ranks);
     const auto job = stopped_ || makes_room ? std::nullopt : pick(gang);
     if (job) {
-      take_from_ready(*job);
       gang.state = GangState::kRunning;
       gang.job = job;
-      gang.held = jobs_[*job].spec.inputs;
-      gang.told_to_cancel = false;
-      sizes_.at(gang.ranks).served = now;
-      set_state(jobs_[*job], JobState::kRunning);
-      decisions.push_back({Action::kSendJob, static_cast<int>(g), jobs_[*job].spec.id});
+      send(g, *job, now, decisions);
       continue;
     }
     // Without work of its own it is in the way of a size that has no gang for its jobs.
@@ -123,6 +120,38 @@ void Scheduler::serve_idle_gangs(double now, std::vector<Decision>& decisions) {
   }
 }
 
+void Scheduler::send(std::size_t g,
+                     std::size_t index,
+                     double now,
+                     std::vector<Decision>& decisions) {
+  Job& job = jobs_[index];
+  take_from_ready(index);
+  gangs_[g].held = job.spec.inputs;
+  sizes_.at(gangs_[g].ranks).served = now;
+  job.told_to_cancel = false;
+  set_state(job, JobState::kRunning);
+  decisions.push_back({Action::kSendJob, static_cast<int>(g), job.spec.id});
+}
+
+void Scheduler::send_ahead(double now, const IsBrief& is_brief, std::vector<Decision>& decisions) {
+  if (!one_size_is_ready()) return;  // Else a gang must come to rest, to make room for another.
+  for (std::size_t g = 0; g < gangs_.size(); ++g) {
+    Gang& gang = gangs_[g];
+    // The last jobs wait for whichever gang is free first.
+    const bool enough = gang.ranks > 0 && sizes_.at(gang.ranks).num_ready > gangs_.size();
+    if (!enough || !gang.job || gang.ahead || !is_brief(jobs_[*gang.job].spec.id)) continue;
+    const auto next = pick(gang);
+    if (!next || !is_brief(jobs_[*next].spec.id)) continue;
+    gang.ahead = next;
+    send(g, *next, now, decisions);
+  }
+}
+
+bool Scheduler::one_size_is_ready() const {
+  return std::ranges::count_if(sizes_,
+                               [](const auto& entry) { return entry.second.num_ready > 0; }) == 1;
+}
+
 void Scheduler::start_gangs(double now, std::vector<Decision>& decisions) {
   const auto waits_too_long = starved(now);
   for (const int ranks : sizes_by_wait()) {
@@ -133,8 +162,12 @@ void Scheduler::start_gangs(double now, std::vector<Decision>& decisions) {
       const int g = static_cast<int>(absent - gangs_.begin());
       auto slots = slots_.take(g, static_cast<std::size_t>(ranks));
       if (!slots) break;
-      *absent = {
-          .state = GangState::kStarting, .ranks = ranks, .started = now, .job = {}, .held = {}};
+      *absent = {.state = GangState::kStarting,
+                 .ranks = ranks,
+                 .started = now,
+                 .job = {},
+                 .ahead = {},
+                 .held = {}};
       decisions.push_back({Action::kStartGang, g, {}, std::move(*slots)});
     }
     // What becomes free is for the one that has waited too long.
@@ -225,15 +258,14 @@ void Scheduler::job_stumbled(int gang, EndCause cause, const std::string& why, d
   retry_or_fail(take_running(gang), cause, why, now);
 }
 
-void Scheduler::job_interrupted(int gang) {
-  const std::size_t index = take_running(gang);
-  if (jobs_[index].cancelled) {
-    end(index, JobState::kCancelled, "cancelled");
-    return;
-  }
-  set_state(jobs_[index], JobState::kWaiting);
-  make_ready(index);
+void Scheduler::job_not_sent(int gang, const std::string& error) {
+  auto& ahead = gangs_.at(static_cast<std::size_t>(gang)).ahead;
+  const std::size_t index = ahead ? *ahead : take_running(gang);
+  ahead.reset();
+  end(index, JobState::kFailed, error);
 }
+
+void Scheduler::job_interrupted(int gang) { put_back(take_running(gang)); }
 
 void Scheduler::gang_ended(int gang, EndCause cause, const std::string& why, double now) {
   Gang& dead = gangs_.at(static_cast<std::size_t>(gang));
@@ -255,6 +287,11 @@ void Scheduler::gang_ended(int gang, EndCause cause, const std::string& why, dou
     }
   }
   if (before.job) retry_or_fail(*before.job, cause, why, now);
+  if (before.ahead && cause == EndCause::kUnreachable) {
+    end(*before.ahead, JobState::kFailed, why);
+  } else if (before.ahead) {
+    put_back(*before.ahead);
+  }
 }
 
 void Scheduler::cancel(const std::string& job) {
@@ -409,10 +446,20 @@ std::optional<std::size_t> Scheduler::pick(const Gang& gang) const {
 std::size_t Scheduler::take_running(int gang) {
   Gang& present = gangs_.at(static_cast<std::size_t>(gang));
   assert(present.state == GangState::kRunning && present.job.has_value());
-  present.state = GangState::kIdle;
   const std::size_t index = *present.job;
-  present.job.reset();
+  present.job = std::exchange(present.ahead, std::nullopt);
+  if (!present.job) present.state = GangState::kIdle;
   return index;
+}
+
+/// A job that was sent and did nothing, or kept its state.
+void Scheduler::put_back(std::size_t index) {
+  if (jobs_[index].cancelled) {
+    end(index, JobState::kCancelled, "cancelled");
+    return;
+  }
+  set_state(jobs_[index], JobState::kWaiting);
+  make_ready(index);
 }
 
 double Scheduler::delay(int failures) const {

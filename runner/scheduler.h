@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -56,6 +57,9 @@ struct Decision {
   bool operator==(const Decision&) const = default;
 };
 
+/// Whether a job takes so little time that its gang had better be sent the next one before it ends.
+using IsBrief = std::function<bool(const std::string& job)>;
+
 enum class JobState { kWaiting, kRunning, kDone, kFailed, kCancelled };
 
 /// Decides which gang runs what next and on which slots, without doing anything: a state machine on
@@ -63,6 +67,8 @@ enum class JobState { kWaiting, kRunning, kDone, kFailed, kCancelled };
 ///
 /// - A job starts when all it needs is done; among those that could, the one whose inputs the gang
 ///   holds, then the one expected to take longest with what needs it, then the first of the plan.
+/// - A gang runs one job at a time. Where jobs are brief it is sent the next one while it runs one,
+///   and does not wait between the two; should it die before that begins, nothing was tried.
 /// - A slot belongs to one gang at a time. Gangs of several sizes share the slots: one size waits
 ///   for another at most `patience_seconds` and the jobs that run, then its turn comes.
 /// - A job that fails by itself fails for good, and so do those that need it, by name; all others
@@ -76,18 +82,21 @@ class Scheduler {
   /// Throws std::invalid_argument where two jobs have one id or jobs need each other in a circle.
   Scheduler(std::vector<ScheduledJob> jobs, const SchedulerOptions& options);
 
-  /// What to do now. The caller does all of it and reports what happens.
-  [[nodiscard]] std::vector<Decision> decide(double now);
+  /// What to do now. The caller does all of it and reports what happens. Without `is_brief` no job
+  /// is.
+  [[nodiscard]] std::vector<Decision> decide(double now, const IsBrief& is_brief = {});
   /// When to call `decide` again though nothing happened; nothing where only events matter.
   [[nodiscard]] std::optional<double> next_time() const;
 
-  // What happened.
+  // What happened. A gang goes on with the job that it was sent ahead, if any.
   void gang_ready(int gang);
   void job_done(int gang);
   /// `error` is the job's own (NaN, an unreadable image): trying again would not help.
   void job_failed(int gang, const std::string& error);
   /// The running job ended for a reason that another attempt may not meet; the gang lives.
   void job_stumbled(int gang, EndCause cause, const std::string& why, double now);
+  /// The job that the gang was sent last could not be sent: it fails for good.
+  void job_not_sent(int gang, const std::string& error);
   /// The running job stopped because it was told to: it waits again, or is cancelled.
   void job_interrupted(int gang);
   /// Every process of the gang is verified dead; or, with kUnreachable, may not be: its job fails
@@ -124,7 +133,7 @@ class Scheduler {
     std::size_t missing = 0;   // Needed jobs that are not done.
     std::vector<std::size_t> dependents;
     int deaths = 0, memory_deaths = 0, preemptions = 0;
-    bool cancelled = false;  // While it runs.
+    bool cancelled = false, told_to_cancel = false;  // While it runs.
     std::string error;
   };
   struct Group {
@@ -146,9 +155,8 @@ class Scheduler {
     GangState state = GangState::kAbsent;
     int ranks = 0;
     double started = 0;
-    std::optional<std::size_t> job;
-    std::vector<std::string> held;  // Inputs of its last job.
-    bool told_to_cancel = false;
+    std::optional<std::size_t> job, ahead;  // What it runs, and what it runs next.
+    std::vector<std::string> held;          // Inputs of the job that it was sent last.
   };
 
   void link_jobs();
@@ -161,6 +169,9 @@ class Scheduler {
   void fail_sizes_without_room();
   [[nodiscard]] std::optional<std::size_t> pick(const Gang& gang) const;
   [[nodiscard]] std::size_t take_running(int gang);
+  void put_back(std::size_t index);
+  [[nodiscard]] bool one_size_is_ready() const;
+  void send(std::size_t gang, std::size_t job, double now, std::vector<Decision>& decisions);
   [[nodiscard]] double delay(int failures) const;
   [[nodiscard]] std::vector<int> sizes_by_wait() const;
   [[nodiscard]] bool longer_waiting(int one, int other) const;
@@ -168,6 +179,7 @@ class Scheduler {
   [[nodiscard]] std::optional<int> starved(double now) const;
   void serve_idle_gangs(double now, std::vector<Decision>& decisions);
   void start_gangs(double now, std::vector<Decision>& decisions);
+  void send_ahead(double now, const IsBrief& is_brief, std::vector<Decision>& decisions);
   void cancel_running(std::vector<Decision>& decisions);
 
   SchedulerOptions options_;

@@ -24,6 +24,11 @@ void TimeEstimate::measure(const std::string& cost_class, double work, double se
   rates_[cost_class] = measured.seconds / measured.work;
 }
 
+std::optional<double> TimeEstimate::seconds(const std::string& cost_class, double work) const {
+  const auto rate = rates_.find(cost_class);
+  return rate == rates_.end() ? std::nullopt : std::optional(rate->second * work);
+}
+
 std::optional<double> TimeEstimate::seconds_left(const std::vector<RunningJob>& running,
                                                  std::size_t gangs) const {
   std::map<std::string, double> rates = rates_;

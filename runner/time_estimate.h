@@ -29,7 +29,11 @@ class TimeEstimate {
   void remove(const std::string& cost_class, double work);
   void measure(const std::string& cost_class, double work, double seconds);
 
-  /// Nothing: not known yet.
+  // Nothing: not known yet.
+
+  /// Of one job.
+  [[nodiscard]] std::optional<double> seconds(const std::string& cost_class, double work) const;
+  /// Of all that wait, and of what runs.
   [[nodiscard]] std::optional<double> seconds_left(const std::vector<RunningJob>& running,
                                                    std::size_t gangs) const;
 

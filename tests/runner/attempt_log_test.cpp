@@ -22,7 +22,7 @@ class AttemptLogTest : public ::testing::Test {
   }
   void given(const std::string& job, int number) {
     const nlohmann::json run = {{"id", job}, {"attempt", number}};
-    write_file_atomically(gang_ / kRunFile, run.dump());
+    write_file_atomically(gang_ / kRunFiles[0], run.dump());
   }
 
   TemporaryFolder folder_;

@@ -82,7 +82,7 @@ void run_study(const Workspace& workspace) {
                .data = {}};
     std::filesystem::create_directories(workspace.gangs());
     remove_result(workspace, id);
-    static_cast<void>(write_run(run, workspace.gangs() / kRunFile));
+    static_cast<void>(write_run(run, workspace.gangs() / kRunFiles[0]));
     const JobResult result = job_result(work(run));
     store.finish_attempt(attempt, {.outcome = "done", .seconds = 1}, &result);
     lease.beat();

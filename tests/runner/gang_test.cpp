@@ -16,20 +16,28 @@
 namespace assay {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Values;
 
-/// Waits for the next message; null where the gang has closed its end.
-nlohmann::json next_message(Gang& gang) {
-  for (;;) {
+/// Waits for `count` messages; fewer where the gang has closed its end.
+std::vector<nlohmann::json> next_messages(Gang& gang, std::size_t count) {
+  std::vector<nlohmann::json> next;
+  while (next.size() < count) {
     pollfd ready{gang.descriptor(), POLLIN, 0};
-    if (::poll(&ready, 1, 60000) <= 0) return "nothing in 60 s";
+    if (::poll(&ready, 1, 60000) <= 0) return {"nothing in 60 s"};
     const auto messages = gang.receive();
-    if (!messages) return nullptr;
-    for (const auto& message : *messages) {
-      if (message["event"] != "progress" && message["event"] != "started") return message;
-    }
+    if (!messages) break;
+    std::ranges::copy_if(*messages, std::back_inserter(next),
+                         [](const auto& message) { return message["event"] != "progress"; });
   }
+  return next;
+}
+
+/// The next one; null where the gang has closed its end.
+nlohmann::json next_message(Gang& gang) {
+  const auto messages = next_messages(gang, 1);
+  return messages.empty() ? nlohmann::json() : messages.front();
 }
 
 class GangTest : public ::testing::TestWithParam<int> {
@@ -122,13 +130,28 @@ TEST_P(GangTest, WhatOneRankThrowsAloneEndsTheGang) {
 }
 
 TEST_P(GangTest, StopReachesARunningJob) {
+  for (const char* act : {"wait", "wait alone"}) {
+    const auto gang = start();
+    static_cast<void>(next_message(*gang));
+    send(*gang, act);
+    const auto runs = [&] { return std::filesystem::exists(folder_ / act / "rank0.log"); };
+    EXPECT_TRUE(eventually(runs)) << act;
+    gang->send({{"do", "stop"}});
+    EXPECT_EQ(next_message(*gang)["event"], "interrupted") << act;
+  }
+}
+
+TEST_P(GangTest, JobsThatWaitRunInTurnUnlessTheyAreWantedNoMore) {
   const auto gang = start();
   static_cast<void>(next_message(*gang));
-  send(*gang, "wait");
-  gang->send({{"do", "stop"}});
-  EXPECT_EQ(next_message(*gang)["event"], "interrupted");
-  send(*gang, "wait alone");
-  EXPECT_EQ(next_message(*gang)["event"], "interrupted");
+  for (const char* act : {"wait", "print", "nothing"}) send(*gang, act);
+  for (const char* act : {"print", "wait"}) gang->send({{"do", "cancel"}, {"job", act}});
+  std::vector<std::string> ends;
+  for (const nlohmann::json& message : next_messages(*gang, 3)) {
+    ends.push_back(message.value("job", "") + " " + message.value("event", ""));
+  }
+  EXPECT_THAT(ends, ElementsAre("wait interrupted", "print interrupted", "nothing done"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "print/rank0.log"));
 }
 
 TEST_P(GangTest, TenThousandMessagesInARowArriveWholeWhileAJobRuns) {

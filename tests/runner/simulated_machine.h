@@ -61,6 +61,7 @@ struct SimulatedJob {
 struct SimulatedStudy {
   std::vector<SimulatedJob> jobs;
   SchedulerOptions options;
+  double brief_seconds = 0;  // What takes less is sent ahead.
   [[nodiscard]] const SimulatedJob& job(const std::string& id) const;
 };
 
@@ -113,7 +114,7 @@ struct SimulatedGang {
   std::vector<Rank> ranks;
   bool ready = false, closed = false, garbled = false, told_to_end = false;
   EndCause cause = EndCause::kDied;
-  std::optional<Work> work;
+  std::optional<Work> work, ahead;  // What it runs, and what it runs next.
   std::deque<GangEvent> pipe;
   std::uint64_t ticks = 0;
 

@@ -98,7 +98,8 @@ void SimulatedWorld::start_gang(int number, const std::vector<Slot>& slots) {
 void SimulatedWorld::run_job(int number, const Attempt& attempt) {
   change([&] {
     for (const auto& other : machine_.gangs) {
-      const bool same_job = other->work && other->work->job == attempt.job;
+      const bool same_job = (other->work && other->work->job == attempt.job) ||
+                            (other->ahead && other->ahead->job == attempt.job);
       if (other->any_alive() && same_job) {
         throw Violation(2, attempt.job + " is run by two attempts at once");
       }
@@ -113,13 +114,16 @@ void SimulatedWorld::run_job(int number, const Attempt& attempt) {
   });
 }
 
-void SimulatedWorld::tell(int number, Order order, const std::string& /*job*/) {
+void SimulatedWorld::tell(int number, Order order, const std::string& job) {
   change([&] {
     SimulatedGang& told = gang(number);
     trace(fmt::format("tell gang {}: {}", number, static_cast<int>(order)));
     if (order == Order::kEnd) told.told_to_end = true;
-    if (told.work && order == Order::kStop) told.work->stop = true;
-    if (told.work && order == Order::kCancel) told.work->cancel = true;
+    for (auto* work : {&told.work, &told.ahead}) {
+      if (!*work) continue;
+      if (order == Order::kStop) (*work)->stop = true;
+      if (order == Order::kCancel && (*work)->job == job) (*work)->cancel = true;
+    }
   });
 }
 
@@ -146,6 +150,7 @@ GangEnd SimulatedWorld::end_gang(int number, double /*grace_seconds*/) {
     if (unreachable) {
       ++machine_.faults_seen["host lost"];
       if (ended.work) machine_.troubled.insert(ended.work->job);
+      if (ended.ahead) machine_.troubled.insert(ended.ahead->job);
       end = {.cause = EndCause::kUnreachable, .text = "host c does not answer"};
     } else {
       if (!sabotaged(Sabotage::kSurvivorsLeft)) ended.kill_all();

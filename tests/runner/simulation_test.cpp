@@ -56,7 +56,11 @@ class Course {
                       .cost_class = "class",
                       .work = static_cast<double>(job.steps)});
     }
-    CoordinatorOptions options{.scheduler = machine_.study.options, .hang_timeout_seconds = 60};
+    CoordinatorOptions options{
+        .scheduler = machine_.study.options,
+        .hang_timeout_seconds = 60,
+        .brief_seconds = machine_.study.brief_seconds,
+    };
     sabotage_plan(machine_.sabotage, jobs, options);
     const auto label = [](const std::string& id) { return id; };
     RunReport report = Coordinator(std::move(jobs), label, options, world).run();

@@ -33,7 +33,8 @@ const EVP_MD* sha256_method() {
 
 class Sha256 {
  public:
-  Sha256() : context_(EVP_MD_CTX_new()) {
+  Sha256() : context_(EVP_MD_CTX_new()) { restart(); }
+  void restart() {
     openssl_check(EVP_DigestInit_ex(context_.get(), sha256_method(), nullptr), "EVP_DigestInit_ex");
   }
   void update(std::span<const std::byte> bytes) {
@@ -44,11 +45,10 @@ class Sha256 {
     unsigned int size = 0;
     openssl_check(EVP_DigestFinal_ex(context_.get(), digest.data(), &size), "EVP_DigestFinal_ex");
     constexpr std::string_view kDigits = "0123456789abcdef";
-    std::string text;
-    text.reserve(2 * digest.size());
-    for (const unsigned char byte : digest) {
-      text += kDigits[byte >> 4];
-      text += kDigits[byte & 15];
+    std::string text(2 * digest.size(), '0');
+    for (std::size_t i = 0; i < digest.size(); ++i) {
+      text[2 * i] = kDigits[digest[i] >> 4];
+      text[2 * i + 1] = kDigits[digest[i] & 15];
     }
     return text;
   }
@@ -60,7 +60,8 @@ class Sha256 {
 }  // namespace
 
 std::string sha256(std::span<const std::byte> bytes) {
-  Sha256 digest;
+  thread_local Sha256 digest;  // Making one takes as long as hashing a short text.
+  digest.restart();
   digest.update(bytes);
   return digest.hex();
 }

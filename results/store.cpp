@@ -42,7 +42,7 @@ std::filesystem::path with_folder(const std::filesystem::path& path) {
 std::string digest_of(const std::vector<JobRecord>& jobs, const std::vector<StudyCell>& cells) {
   std::string text;
   for (const JobRecord& job : jobs) {
-    text += fmt::format("{} {} {}\n", job.id, job.cost_class, job.work);
+    fmt::format_to(std::back_inserter(text), "{} {} {}\n", job.id, job.cost_class, job.work);
     for (const std::string& needed : job.dependencies) text += needed + "\n";
   }
   std::unordered_map<const void*, std::string> dumps;
@@ -52,10 +52,10 @@ std::string digest_of(const std::vector<JobRecord>& jobs, const std::vector<Stud
     return known;
   };
   for (const StudyCell& cell : cells) {
-    text += fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}\n", cell.job, cell.method,
-                        cell.preset, dump(cell.params), cell.seed.value_or(-1), cell.train_dataset,
-                        cell.dataset, cell.eval_size, dump(cell.protocol), cell.overlap, cell.level,
-                        cell.epoch.value_or(-1), cell.on_train);
+    fmt::format_to(std::back_inserter(text), "{} {} {} {} {} {} {} {} {} {} {} {} {}\n", cell.job,
+                   cell.method, cell.preset, dump(cell.params), cell.seed.value_or(-1),
+                   cell.train_dataset, cell.dataset, cell.eval_size, dump(cell.protocol),
+                   cell.overlap, cell.level, cell.epoch.value_or(-1), cell.on_train);
   }
   return sha256(text);
 }

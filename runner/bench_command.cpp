@@ -47,6 +47,7 @@ void bare_loop(const Workspace& workspace, const Plan& plan) {
 RunReport run_noops(const BenchArguments& arguments, const Plan& plan) {
   const Workspace workspace = arguments.places.paths();
   WorkspaceLease lease(workspace.root, "assay bench-runner");
+  const auto results = list_results(workspace);
   Store store(workspace.store());
   store.record_study({"noop", "", ""}, job_records(plan), {});
   Interrupts interrupts;
@@ -64,7 +65,11 @@ RunReport run_noops(const BenchArguments& arguments, const Plan& plan) {
                   .data = {}};
   };
   return run_plan(plan,
-                  {.workspace = workspace, .worker = find_worker(), .launcher = {}, .pool = {}},
+                  {.workspace = workspace,
+                   .worker = find_worker(),
+                   .launcher = {},
+                   .pool = {},
+                   .results = results},
                   {.scheduler = scheduler}, describe, store, interrupts, view,
                   [&](const RunState&) { lease.beat(); });
 }

@@ -33,6 +33,22 @@ struct FolderTraits {
 };
 using FolderHandle = UniqueHandle<FolderTraits>;
 
+ResultList listed_results(const Workspace& workspace) {
+  constexpr std::string_view kEnding = ".json";
+  ResultList ids;
+  std::error_code missing;
+  for (const auto& group : std::filesystem::directory_iterator(workspace.jobs(), missing)) {
+    // Thousands of entries: names alone, without a path object each.
+    const FolderHandle folder(::opendir(group.path().c_str()));
+    if (!folder) continue;
+    while (const dirent* entry = ::readdir(folder.get())) {
+      const std::string_view name = entry->d_name;
+      if (name.ends_with(kEnding)) ids.emplace(name.substr(0, name.size() - kEnding.size()));
+    }
+  }
+  return ids;
+}
+
 }  // namespace
 
 nlohmann::json to_json(const JobRun& run) {
@@ -90,9 +106,10 @@ std::string write_run(const JobRun& run, const std::filesystem::path& file) {
 }
 
 std::filesystem::path result_file(const Workspace& workspace, const std::string& id) {
-  std::filesystem::path file = workspace.result(id);
-  if (!std::filesystem::exists(file)) file = workspace.former_result(id);
-  return std::filesystem::exists(file) ? file : std::filesystem::path();
+  for (std::filesystem::path file : {workspace.result(id), workspace.former_result(id)}) {
+    if (std::filesystem::exists(file)) return file;
+  }
+  return {};
 }
 
 std::optional<nlohmann::json> read_result(const Workspace& workspace, const std::string& id) {
@@ -103,20 +120,8 @@ std::optional<nlohmann::json> read_result(const Workspace& workspace, const std:
   return result;
 }
 
-std::unordered_set<std::string> listed_results(const Workspace& workspace) {
-  constexpr std::string_view kEnding = ".json";
-  std::unordered_set<std::string> ids;
-  std::error_code missing;
-  for (const auto& group : std::filesystem::directory_iterator(workspace.jobs(), missing)) {
-    // Thousands of entries: names alone, without a path object each.
-    const FolderHandle folder(::opendir(group.path().c_str()));
-    if (!folder) continue;
-    while (const dirent* entry = ::readdir(folder.get())) {
-      const std::string_view name = entry->d_name;
-      if (name.ends_with(kEnding)) ids.emplace(name.substr(0, name.size() - kEnding.size()));
-    }
-  }
-  return ids;
+std::shared_future<ResultList> list_results(const Workspace& workspace) {
+  return std::async(std::launch::async, listed_results, workspace);
 }
 
 void remove_result(const Workspace& workspace, const std::string& id) {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <filesystem>
+#include <future>
 #include <map>
 #include <optional>
 #include <string>
@@ -54,7 +55,10 @@ inline constexpr std::array<const char*, 2> kRunFiles = {"run-0.json", "run-1.js
                                                         const std::string& id);
 
 /// The jobs of which a result is there, by its name alone; less those of older builds.
-[[nodiscard]] std::unordered_set<std::string> listed_results(const Workspace& workspace);
+using ResultList = std::unordered_set<std::string>;
+
+/// Begins to list them, beside whatever the caller does.
+[[nodiscard]] std::shared_future<ResultList> list_results(const Workspace& workspace);
 
 /// The job is not done: what a former attempt has left is gone for good.
 void remove_result(const Workspace& workspace, const std::string& id);

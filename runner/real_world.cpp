@@ -87,8 +87,7 @@ RealWorld::RealWorld(const RealWorldOptions& options,
       interrupts_(interrupts),
       view_(view),
       on_state_(std::move(on_state)),
-      attempts_(options.workspace),
-      results_(std::async(std::launch::async, listed_results, options.workspace)) {
+      attempts_(options.workspace) {
   static_cast<void>(cancel_requests());  // Those of a run that is over.
 }
 
@@ -284,7 +283,7 @@ void RealWorld::adopt(const std::string& job, const JobResult& result) {
 }
 
 bool RealWorld::has_result(const std::string& job) {
-  if (results_.get().contains(job)) return true;
+  if (options_.results.get().contains(job)) return true;
   const Workspace& workspace = options_.workspace;  // It may have come since.
   return std::filesystem::exists(workspace.result(job)) ||
          std::filesystem::exists(workspace.former_result(job));

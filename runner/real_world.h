@@ -20,6 +20,9 @@ struct RealWorldOptions {
   std::filesystem::path worker;  ///< The program `assay-worker`.
   Launcher launcher;
   std::optional<PoolShape> pool;  ///< Where the ranks are there already.
+  /// Begun when the workspace was leased: ten thousand jobs take 15 ms, and a run that finds
+  /// nothing to do waits for no other thing as long.
+  std::shared_future<ResultList> results;
 };
 
 /// The world of a coordinator that really runs: processes, files, signals, the store, of which it
@@ -110,7 +113,6 @@ class RealWorld final : public World {
   std::vector<DoneAttempt> done_;
   std::optional<double> gathered_;  // When the first of what the store has not saved was written.
   /// As the run has found them: listed while the store is read.
-  std::shared_future<std::unordered_set<std::string>> results_;
   std::map<int, RunningGang> gangs_;
 };
 

@@ -295,6 +295,7 @@ int run_command(const RunArguments& arguments) {
   if (!probe.gpus.empty()) files.compute_on(probe.gpus.front().name);
   const Plan plan = make_plan(study, files);
   WorkspaceLease lease(workspace.root, "assay run " + arguments.study);
+  const auto results = list_results(workspace);
   Store store(workspace.store());
   store.record_study({study.name, std::filesystem::absolute(study.path).string(), study.text},
                      job_records(plan), plan.cells);
@@ -304,7 +305,8 @@ int run_command(const RunArguments& arguments) {
   const RealWorldOptions world{.workspace = workspace,
                                .worker = worker,
                                .launcher = resources.launcher,
-                               .pool = resources.pool};
+                               .pool = resources.pool,
+                               .results = results};
   CoordinatorOptions options{.scheduler = {.slots = resources.slots,
                                            .ranks = resources.ranks,
                                            .retries = arguments.retries},

@@ -169,7 +169,7 @@ TEST_F(StoreToolsTest, FilesLaidOutByOlderBuildsAreRead) {
   const auto before = content();
   EXPECT_EQ(rebuild_store(workspace_).attempts, 10);
   EXPECT_EQ(content(), before);
-  EXPECT_THAT(listed_results(workspace_), IsEmpty());
+  EXPECT_THAT(list_results(workspace_).get(), IsEmpty());
   for (const Job& job : plan.jobs) EXPECT_EQ(read_result(workspace_, job.id)->at("id"), job.id);
   remove_result(workspace_, plan.jobs[0].id);
   EXPECT_FALSE(read_result(workspace_, plan.jobs[0].id).has_value());

@@ -4,6 +4,9 @@
 # installed. Part of tools/bench.sh.
 #
 #   tools/bench_runner.sh [FOLDER]     FOLDER: on the disk to be measured (default: the system's temporary one)
+#
+# Not within six minutes after thousands of files were deleted on that disk, as the last run of this does: ext4 without
+# a journal looks at each of them whenever it makes a file (recently_deleted, fs/ext4/ialloc.c).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 assay=$PWD/build/release/assay
@@ -25,19 +28,22 @@ ms() {
 # per_job ARGUMENTS...: milliseconds a job, as bench-runner says.
 per_job() { "$assay" bench-runner "$@" | sed -n 's/.*, \([0-9.]*\) ms a job/\1/p'; }
 
-# The bare loop before and after: a disk's speed changes within minutes.
+# Three times, with the bare loop before and after each: a disk's speed changes within minutes.
 bare() { per_job -w "$folder/bare-$1" --jobs 2000 --bare; }
-before=$(bare before)
-show "bare loop: write, fsync, rename, fsync of the folder" "$before ms"
 declare -A cost
-for jobs in 100 1000 10000; do
-  cost[$jobs]=$(per_job -w "$folder/w$jobs" --jobs "$jobs" --slots 2)
-  show "a job of $jobs, two gangs, start of the gangs included" "${cost[$jobs]} ms"
+ratios=()
+for round in 1 2 3; do
+  before=$(bare "$round-before")
+  for jobs in 100 1000 10000; do
+    cost[$jobs]=$(per_job -w "$folder/w$jobs-$round" --jobs "$jobs" --slots 2)
+  done
+  after=$(bare "$round-after")
+  show "bare loop: write, fsync, rename, fsync of the folder" "$before, $after ms" "before and after what follows"
+  show "a job of 100, of 1,000, of 10,000, two gangs, start included" "${cost[100]}, ${cost[1000]}, ${cost[10000]} ms"
+  ratios+=("$(awk -v a="${cost[10000]}" -v b="$before" -v c="$after" 'BEGIN { printf "%.2f", 2 * a / (b + c) }')")
 done
-after=$(bare after)
-show "bare loop again" "$after ms"
-show "a job of 10,000 over the bare loop" \
-  "$(awk -v a="${cost[10000]}" -v b="$before" -v c="$after" 'BEGIN { printf "%.2f", 2 * a / (b + c) }')" "goal 1.3"
+show "a job of 10,000 over the bare loop, the middle of three" \
+  "$(printf '%s\n' "${ratios[@]}" | sort -n | sed -n 2p)" "goal 1.3; ${ratios[*]}"
 show "a job of 10,000 over one of 100" \
   "$(awk -v a="${cost[100]}" -v c="${cost[10000]}" 'BEGIN { printf "%.2f", c / a }')" "goal 1.2"
 # Without the start of the gangs, which hides how cost grows; the disk's speed is in it twice.
@@ -45,7 +51,7 @@ show "each job of the last 9,000 over each of 900 before" \
   "$(awk -v a="${cost[100]}" -v b="${cost[1000]}" -v c="${cost[10000]}" \
     'BEGIN { printf "%.2f", (10000 * c - 1000 * b) / 9000 / ((1000 * b - 100 * a) / 900) }')"
 show "the same command again, nothing to do, 10,000 jobs" \
-  "$(ms "$assay" bench-runner -w "$folder/w10000" --jobs 10000) ms" "goal 70"
+  "$(ms "$assay" bench-runner -w "$folder/w10000-3" --jobs 10000) ms" "goal 70"
 build/release/plan_bench  # plan of 100,000 jobs: goal 1 s, 300 MB; status and table of 10,000: 0.3 s
 
 if command -v parallel >/dev/null; then

@@ -120,6 +120,39 @@ TEST_F(DisturbedRunTest, AKilledRankCostsOneAttempt) {
   EXPECT_EQ(attempts().count("train"), 2U);
 }
 
+// Jobs that are over at once, so that each gang has its next one when it is killed.
+TEST_F(DisturbedRunTest, JobsThatWaitInAGangSurviveItsDeath) {
+  const std::size_t jobs = 4000;
+  RunningCommand running(command({"bench-runner", "--jobs", std::to_string(jobs), "--slots", "2"}),
+                         folder_ / "out");
+  for (std::size_t killed = 0; killed < 3; ++killed) {
+    std::vector<ProcessIdentity> ranks;
+    ASSERT_TRUE(eventually([&] {
+      ranks = recorded_ranks(workspace().gangs() / std::to_string(killed % 2));
+      return ranks.size() == 1 && is_alive(ranks[0]) == true &&
+             Store(workspace().store()).done_jobs().size() > 500 * (killed + 1);
+    }));
+    kill_process(ranks[0]);
+  }
+  const CommandResult result = running.wait();
+  EXPECT_THAT(result.out, HasSubstr(fmt::format("{} jobs, {} run", jobs, jobs))) << result.err;
+  std::map<std::string, std::size_t> ends;
+  const Store store(workspace().store());
+  for (const JobStatus& job : store.jobs()) {
+    for (const Attempt& attempt : store.attempts(job.id)) {
+      ++ends[attempt.message.empty() ? attempt.outcome : attempt.message];
+    }
+  }
+  EXPECT_EQ(ends.at("done"), jobs);
+  EXPECT_GT(ends["its gang ended before it began"], 0U);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(workspace().jobs())) {
+    // What a rank was writing; `store gc` wants a study with a file.
+    if (entry.path().extension() == ".partial") std::filesystem::remove(entry);
+  }
+  const CommandResult check = assay({"store", "check"});
+  EXPECT_EQ(check.exit_code, 0) << check.out << check.err;
+}
+
 TEST_F(DisturbedRunTest, AHungRankIsNamedEndedAndItsJobTriedAgain) {
   const auto disturbed = start_run(2, -1, {"--timeout", "5"});
   const auto ranks = ranks_that_run("train");

@@ -46,7 +46,8 @@ class HangRunTest : public ::testing::Test {
       RealWorld world({.workspace = workspace_,
                        .worker = std::filesystem::path(ASSAY_BINARY_DIR) / "gang_test_worker",
                        .launcher = {},
-                       .pool = {}},
+                       .pool = {},
+                       .results = list_results(workspace_)},
                       describe, store, interrupts, view, [](const RunState&) {});
       const CoordinatorOptions options{.scheduler = {.slots = {Slot{}, Slot{}}, .ranks = 2},
                                        .hang_timeout_seconds = kLimitSeconds};

@@ -2,12 +2,9 @@
 
 #include "core/error.h"
 #include "runner/pipe.h"
-#include "runner/process.h"
+#include "runner/spawn.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,20 +15,11 @@
 
 namespace assay {
 
-ChildOutput::ChildOutput(std::vector<std::string> command, std::vector<std::string> environment) {
+ChildOutput::ChildOutput(const std::vector<std::string>& command,
+                         std::vector<std::string> environment) {
   Pipe pipe = make_pipe();
   output_ = std::move(pipe.read);
-  posix_spawn_file_actions_t actions{};
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, pipe.write.get(), 1);
-  posix_spawnattr_t attributes{};
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-  const int code = ::posix_spawnp(&pid_, command[0].c_str(), &actions, &attributes,
-                                  exec_pointers(command).data(), exec_pointers(environment).data());
-  ::posix_spawnattr_destroy(&attributes);
-  ::posix_spawn_file_actions_destroy(&actions);
+  const int code = spawn(command, std::move(environment), pipe.write.get(), STDERR_FILENO, pid_);
   if (code != 0) throw ConfigError("{}: cannot be executed: {}", command[0], std::strerror(code));
 }
 
@@ -71,15 +59,12 @@ std::optional<nlohmann::json> ChildOutput::next_object(
 
 int ChildOutput::end() {
   if (ended_) return *ended_;
-  int status = 0;
   // One that has closed its output is about to go by itself.
   pollfd descriptor{output_.get(), POLLIN, 0};
   const bool closed = ::poll(&descriptor, 1, 0) > 0 && (descriptor.revents & POLLHUP) != 0;
   if (!closed) ::kill(-pid_, SIGKILL);
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-  }
+  ended_ = wait_for_exit(pid_);
   ::kill(-pid_, SIGKILL);  // Whoever of its group is left.
-  ended_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return *ended_;
 }
 

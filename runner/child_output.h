@@ -18,7 +18,7 @@ class ChildOutput {
  public:
   /// `command`: the program first, looked for in $PATH. Throws ConfigError where it cannot be
   /// started.
-  ChildOutput(std::vector<std::string> command, std::vector<std::string> environment);
+  ChildOutput(const std::vector<std::string>& command, std::vector<std::string> environment);
   ~ChildOutput();
   ChildOutput(const ChildOutput&) = delete;
   ChildOutput& operator=(const ChildOutput&) = delete;

@@ -156,7 +156,7 @@ void Coordinator::send(int g, const std::string& id) {
   } catch (const DataError& error) {  // A full disk fails this job; smaller ones may go on.
     world_.finish_attempt(*std::exchange(running.ahead, std::nullopt),
                           {.outcome = "failed", .message = error.what()}, nullptr);
-    scheduler_->job_not_sent(g, error.what());
+    scheduler_->job_not_sent(g, id, error.what());
   }
 }
 

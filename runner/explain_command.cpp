@@ -5,6 +5,7 @@
 #include "results/table.h"
 #include "runner/commands.h"
 #include "runner/look.h"
+#include "runner/shell_word.h"
 #include "runner/variant.h"
 
 #include <fmt/ranges.h>
@@ -80,12 +81,8 @@ Wanted parse_wanted(const ExplainArguments& arguments) {
   return wanted;
 }
 
-std::string quoted(const std::string& word) {
-  return word.find_first_of(" '\"[]{}*?$") == std::string::npos ? word : "'" + word + "'";
-}
-
 std::string setting_text(const std::string& name, const json& value) {
-  return quoted(name + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
+  return shell_word(name + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
 }
 
 template <typename Field>
@@ -186,9 +183,9 @@ json describe_job(const Store& store, const std::string& id, const Workspace& wo
 
 /// The study on one data set.
 std::string run_line(const StudyRecord& study, const std::string& dataset) {
-  std::string run = "assay run " + quoted(study.path);
+  std::string run = "assay run " + shell_word(study.path);
   for (const std::string& word : recorded_overrides(study.text)) {
-    if (!word.starts_with("targets=")) run += " " + quoted(word);
+    if (!word.starts_with("targets=")) run += " " + shell_word(word);
   }
   return run + fmt::format(" targets={} -w NEW_WORKSPACE", dataset);
 }
@@ -222,7 +219,7 @@ std::vector<std::string> commands(const StudyRecord& study,
   lines.push_back(fmt::format(
       "sqlite3 {} \"select level, metric, value from metrics where category = 'mean' and job = "
       "'{}'\"",
-      quoted(workspace.store().string()), cell.job));
+      shell_word(workspace.store().string()), cell.job));
   return lines;
 }
 

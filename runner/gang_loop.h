@@ -48,8 +48,9 @@ struct GangRank {
 ///
 /// Messages to rank 0: {"do": "run", "job": id, "attempt": number, "file": a JobRun, "sha256": its
 /// digest, "folder": the attempt's, made when there is something to keep}, {"do": "cancel", "job":
-/// id}, {"do": "stop"}, {"do": "end"}. From it: {"event": "ready" | "progress" | "done" |
-/// "interrupted" | "failed", "job": id, "attempt": number, ...}.
+/// id}, {"do": "stop"}, {"do": "end"}. A `run` that comes while a job runs waits for its end; if it
+/// is stopped or cancelled before, it is `interrupted` and does nothing. From it: {"event": "ready"
+/// | "progress" | "done" | "interrupted" | "failed", "job": id, "attempt": number, ...}.
 int run_gang(const GangRank& gang, const RunJob& run_job);
 
 }  // namespace assay

@@ -63,8 +63,7 @@ void end_ranks_elsewhere(const Launcher& launcher,
                                     hosts};
   words.insert(words.end(), launcher.arguments.begin(), launcher.arguments.end());
   words.insert(words.end(), {worker.string(), "end-ranks", "--folder", folder.string()});
-  const ProgramResult result =
-      run_program(std::move(words), kAnswerSeconds, launcher_environment(launcher));
+  const ProgramResult result = run_program(words, kAnswerSeconds, launcher_environment(launcher));
   std::set<std::string> ended;
   std::istringstream lines(result.out);
   for (std::string line; std::getline(lines, line);) ended.insert(line);

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "runner/job_spec.h"
+#include "runner/shell_word.h"
 #include "runner/slurm.h"
 
 #include <nlohmann/json.hpp>
@@ -27,19 +28,6 @@ std::string new_name(const std::string& study) {
   return fmt::format("assay-{}-{}-{:08x}", study,
                      std::chrono::duration_cast<std::chrono::seconds>(now).count(),
                      std::random_device()());
-}
-
-/// As a POSIX shell reads one word.
-std::string quoted(const std::string& word) {
-  std::string text = "'";
-  for (const char c : word) {
-    if (c == '\'') {
-      text += "'\\''";
-    } else {
-      text += c;
-    }
-  }
-  return text + "'";
 }
 
 /// Hands on what is appended to a file.
@@ -123,8 +111,8 @@ class Pilot {
   void submit() {
     name_ = new_name(study_);
     // In the shell's place: it gets the signals of scancel --batch.
-    std::string line = fmt::format("{}={} exec", kExitFile, quoted(path(".exit").string()));
-    for (const std::string& word : options_.command) line += " " + quoted(word);
+    std::string line = fmt::format("{}={} exec", kExitFile, shell_word(path(".exit").string()));
+    for (const std::string& word : options_.command) line += " " + shell_word(word);
     write_file_atomically(path(".sh"), "#!/bin/sh\n" + line + " > /dev/null\n");
     write_file_atomically(record_, nlohmann::json{{"name", name_}}.dump() + "\n");
     std::vector<std::string> words = {"--job-name=" + name_, "--output=" + path(".log").string(),

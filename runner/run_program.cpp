@@ -1,12 +1,11 @@
 #include "runner/run_program.h"
 
 #include "runner/pipe.h"
-#include "runner/process.h"
+#include "runner/spawn.h"
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <spawn.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -27,28 +26,12 @@ bool take(int descriptor, std::string& text) {
 
 }  // namespace
 
-ProgramResult run_program(std::vector<std::string> words,
+ProgramResult run_program(const std::vector<std::string>& words,
                           double timeout_seconds,
                           std::vector<std::string> environment) {
   Pipe out = make_pipe(), err = make_pipe();
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, out.write.get(), 1);
-  ::posix_spawn_file_actions_adddup2(&actions, err.write.get(), 2);
-  // Out of the terminal's foreground group: a Ctrl-C is for us to pass on, or not.
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
   pid_t child = -1;
-  const int code = ::posix_spawnp(
-      &child, words.at(0).c_str(), &actions, &attributes, exec_pointers(words).data(),
-      environment.empty() ? environ : exec_pointers(environment).data());
-  ::posix_spawn_file_actions_destroy(&actions);
-  ::posix_spawnattr_destroy(&attributes);
+  const int code = spawn(words, std::move(environment), out.write.get(), err.write.get(), child);
   ProgramResult result;
   if (code != 0) {
     result.exit_code = 127;
@@ -75,10 +58,7 @@ ProgramResult run_program(std::vector<std::string> words,
     if (ends[1].revents != 0) err_open = take(err.read.get(), result.err);
   }
   if (late) ::kill(-child, SIGKILL);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  result.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  result.exit_code = wait_for_exit(child);
   if (late) result.err += fmt::format("{}: no answer in {:g} s", words[0], timeout_seconds);
   return result;
 }

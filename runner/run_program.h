@@ -15,7 +15,7 @@ struct ProgramResult {
 /// Runs `words` (the program first, looked for in $PATH) without standard input and waits for its
 /// end. After `timeout_seconds` it is killed, which its `err` then says. `environment`: each
 /// NAME=VALUE; empty: this process's own.
-[[nodiscard]] ProgramResult run_program(std::vector<std::string> words,
+[[nodiscard]] ProgramResult run_program(const std::vector<std::string>& words,
                                         double timeout_seconds,
                                         std::vector<std::string> environment = {});
 

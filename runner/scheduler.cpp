@@ -258,10 +258,14 @@ void Scheduler::job_stumbled(int gang, EndCause cause, const std::string& why, d
   retry_or_fail(take_running(gang), cause, why, now);
 }
 
-void Scheduler::job_not_sent(int gang, const std::string& error) {
+void Scheduler::job_not_sent(int gang, const std::string& job, const std::string& error) {
+  const std::size_t index = index_.at(job);
   auto& ahead = gangs_.at(static_cast<std::size_t>(gang)).ahead;
-  const std::size_t index = ahead ? *ahead : take_running(gang);
-  ahead.reset();
+  if (ahead == index) {
+    ahead.reset();
+  } else {
+    static_cast<void>(take_running(gang));
+  }
   end(index, JobState::kFailed, error);
 }
 

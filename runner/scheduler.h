@@ -95,8 +95,8 @@ class Scheduler {
   void job_failed(int gang, const std::string& error);
   /// The running job ended for a reason that another attempt may not meet; the gang lives.
   void job_stumbled(int gang, EndCause cause, const std::string& why, double now);
-  /// The job that the gang was sent last could not be sent: it fails for good.
-  void job_not_sent(int gang, const std::string& error);
+  /// A job could not be sent to the gang: it fails for good.
+  void job_not_sent(int gang, const std::string& job, const std::string& error);
   /// The running job stopped because it was told to: it waits again, or is cancelled.
   void job_interrupted(int gang);
   /// Every process of the gang is verified dead; or, with kUnreachable, may not be: its job fails

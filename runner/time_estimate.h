@@ -29,11 +29,9 @@ class TimeEstimate {
   void remove(const std::string& cost_class, double work);
   void measure(const std::string& cost_class, double work, double seconds);
 
-  // Nothing: not known yet.
-
-  /// Of one job.
+  /// Of one job; nothing where its class was never measured.
   [[nodiscard]] std::optional<double> seconds(const std::string& cost_class, double work) const;
-  /// Of all that wait, and of what runs.
+  /// Of all that wait, and of what runs; nothing: not known yet.
   [[nodiscard]] std::optional<double> seconds_left(const std::vector<RunningJob>& running,
                                                    std::size_t gangs) const;
 

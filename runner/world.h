@@ -71,8 +71,9 @@ class World {
 
   /// Starts a gang with one rank a slot, which belong to it until it has ended. Throws CommError.
   virtual void start_gang(int gang, const std::vector<Slot>& slots) = 0;
-  /// Sends the job, of which no result of a former attempt is left. Throws DataError where the disk
-  /// is full: only this job fails.
+  /// Sends the job, of which no result of a former attempt is left, to a gang that runs at most one
+  /// other and begins this one after it. Throws DataError where the disk is full: only this job
+  /// fails.
   virtual void run_job(int gang, const Attempt& attempt) = 0;
   /// Lost where the gang is gone, which `receive` will tell.
   virtual void tell(int gang, Order order, const std::string& job) = 0;

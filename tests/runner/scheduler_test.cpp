@@ -270,9 +270,9 @@ TEST(Scheduler, AJobSentAheadCanBeCancelledAndMayFailToBeSent) {
   EXPECT_EQ(scheduler.state("b"), JobState::kCancelled);
   EXPECT_THAT(scheduler.decide(2, always),
               ElementsAre(Decision{Action::kSendJob, 0, "c"}, Decision{Action::kSendJob, 0, "d"}));
-  scheduler.job_not_sent(0, "no space left on device");
-  EXPECT_EQ(scheduler.error("d"), "no space left on device");
-  EXPECT_EQ(scheduler.running(0), "c");
+  scheduler.job_not_sent(0, "c", "no space left on device");
+  EXPECT_EQ(scheduler.error("c"), "no space left on device");
+  EXPECT_EQ(scheduler.running(0), "d");
 }
 
 TEST(Scheduler, SendsNothingAheadWhereAnotherGangSizeWaitsForRoom) {

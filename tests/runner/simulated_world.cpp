@@ -204,7 +204,8 @@ Attempt SimulatedWorld::begin_attempt(int number, const std::string& job) {
   attempt.outcome = "running";
   machine_.gather();
   change([&] {
-    if (machine_.disk_full()) throw StoreError("store.db: disk full");
+    // What begins, the store may write later.
+    if (machine_.disk_full() && machine_.chance(0.5)) throw StoreError("store.db: disk full");
     for (const Attempt& open : open_attempts()) {
       if (open.job == job) throw Violation(2, job + " is tried again, its last attempt has no end");
     }

@@ -157,6 +157,10 @@ void avoid_denied_single_copy() {
   ::setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", /*overwrite=*/1);
 }
 
+// Open MPI prints a stack trace when a signal has hit a rank, which takes locks that the rank may
+// hold, malloc's for one: it would hang where it should die.
+void die_by_signals_at_once() { ::setenv("OMPI_MCA_opal_signal", "", /*overwrite=*/0); }
+
 }  // namespace
 
 MpiSession::MpiSession() {
@@ -164,6 +168,7 @@ MpiSession::MpiSession() {
   mpi_check(MPI_Initialized(&initialized), "MPI_Initialized");
   if (initialized != 0) throw CommError("MPI was started before in this process; it starts once");
   avoid_denied_single_copy();
+  die_by_signals_at_once();
   mpi_check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &thread_level_),
             "MPI_Init_thread");
   mpi_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");

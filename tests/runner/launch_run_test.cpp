@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 
 #include <csignal>
+#include <fstream>
 
 namespace assay {
 namespace {
@@ -119,6 +120,16 @@ TEST_F(LaunchRunTest, RanksDoWithoutSharedMemoryWhereAContainerHasNearlyNone) {
   expect_numbers_of_an_undisturbed_run();
 }
 
+/// Whether the process has a handler of its own for the signal, by proc(5).
+bool handles(pid_t pid, int signal) {
+  std::ifstream status(fmt::format("/proc/{}/status", pid));
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("SigCgt:")) continue;
+    return (std::stoull(line.substr(line.find('\t') + 1), nullptr, 16) >> (signal - 1) & 1) != 0;
+  }
+  return true;
+}
+
 TEST_F(LaunchRunTest, ARankThatSharedMemoryFailsIsToldFromOthers) {
   if (shell(with_shared_memory("64k", "true")).exit_code != 0) {
     GTEST_SKIP() << "no file system can be mounted here";
@@ -127,6 +138,9 @@ TEST_F(LaunchRunTest, ARankThatSharedMemoryFailsIsToldFromOthers) {
   const auto run = study_.start({"bash", "-c", with_shared_memory("20m", run_line(2))});
   const std::vector<ProcessIdentity> ranks = study_.training_ranks();
   ASSERT_EQ(ranks.size(), 2U) << study_.errors();
+  for (const int signal : {SIGBUS, SIGSEGV, SIGABRT, SIGFPE}) {
+    EXPECT_FALSE(handles(ranks[1].pid, signal)) << "it dies at once of signal " << signal;
+  }
   ::kill(ranks[1].pid, SIGBUS);  // As the kernel does where a page cannot be had.
   const CommandResult result = run->wait();
   EXPECT_EQ(result.exit_code, 0) << result.err;
